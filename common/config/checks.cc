@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "common/config/checks.h"
+
+#include <algorithm>
+#include <bit>
+#include <filesystem>
+
+namespace anamnesis::config {
+namespace {
+
+std::string SectionOf(std::string_view key) {
+  const size_t dot = key.rfind('.');
+  return dot == std::string_view::npos ? "" : std::string(key.substr(0, dot));
+}
+
+void CheckRequired(Task task, const std::string& path, Entries& entries) {
+  for (const KeyRow& row : Schema()) {
+    if (!Contains(row.required, task) || entries.Find(row.path) != nullptr) continue;
+    const auto reported = [&](const Problem& problem) { return problem.key == row.path; };
+    if (std::any_of(entries.problems.begin(), entries.problems.end(), reported)) continue;
+    const auto section = entries.sections.find(SectionOf(row.path));
+    const Place place = section != entries.sections.end() ? section->second : Place{path, 1, 1};
+    entries.Add(place, std::string(row.path),
+                Cat("missing, ", NameOf(task), " needs it; expected ", ExpectedOf(row)));
+  }
+}
+
+void CheckApplicable(Task task, Entries& entries) {
+  if (ReadsDataOnly(task)) return;
+  for (const auto& [key, entry] : entries.by_key) {
+    if (Contains(entry.row->tasks, task) || IsNotBuilt(*entry.row, entry.value)) continue;
+    entries.Add(entry.place, key,
+                Cat("does not apply to ", NameOf(task), ", only to ", NamesOf(entry.row->tasks)));
+  }
+}
+
+bool IsTrue(const Entry* entry) { return entry != nullptr && entry->value == true; }
+
+// Whether `inner` is `outer` or lies below it; both absolute and normal.
+bool IsWithin(const std::string& inner, const std::string& outer) {
+  if (inner == outer || outer == "/") return true;
+  return inner.size() > outer.size() && inner.compare(0, outer.size(), outer) == 0 &&
+         inner[outer.size()] == '/';
+}
+
+void CheckTogether(Entries& entries) {
+  const Entry* fp16 = entries.Find("training.fp16");
+  if (IsTrue(fp16) && IsTrue(entries.Find("training.bf16"))) {
+    entries.Add(fp16->place, "training.fp16",
+                "is true together with training.bf16: expected at most one of the two");
+  }
+  const Entry* lanes = entries.Find("training.lanes");
+  if (lanes != nullptr && !std::has_single_bit(lanes->value.get<uint64_t>())) {
+    entries.Add(lanes->place, "training.lanes",
+                Cat("expected a power of two, found ", lanes->written));
+  }
+  const Entry* targets = entries.Find("lora.target_modules");
+  if (targets != nullptr && targets->value.is_array() && targets->value.empty()) {
+    entries.Add(targets->place, "lora.target_modules",
+                "expected at least one name, found an empty list");
+  }
+  const Entry* output = entries.Find("training.output_dir");
+  const Entry* data = entries.Find("data.data_dir");
+  if (output != nullptr && data != nullptr &&
+      IsWithin(data->value.get<std::string>(), output->value.get<std::string>())) {
+    entries.Add(output->place, "training.output_dir",
+                "holds data.data_dir: expected a folder apart from the data");
+  }
+}
+
+// What to write instead of a value that is not built yet.
+std::string Advice(Task task, const KeyRow& row, const Json& value) {
+  if (!Contains(row.tasks, task)) return Cat(" (a key of ", NamesOf(row.tasks), "): remove it");
+  if (row.type == ValueType::kIntOrRange && value.is_object()) return ": write a single number";
+  const Json fallback = DefaultOf(row);
+  if (fallback.is_null()) return Contains(row.required, task) ? "" : ": remove it";
+  return Cat(": use ", fallback.is_string() ? fallback.get<std::string>() : fallback.dump());
+}
+
+}  // namespace
+
+void CheckEntries(Task task, const std::string& path, Entries& entries) {
+  CheckRequired(task, path, entries);
+  CheckApplicable(task, entries);
+  if (!ReadsDataOnly(task)) CheckTogether(entries);
+}
+
+std::vector<Problem> FindNotBuilt(Task task, const std::string& path, const Entries& entries) {
+  std::vector<Problem> found;
+  if (!IsBuilt(task)) {
+    TaskSet built = 0;
+    for (const Task other : AllTasks()) built |= IsBuilt(other) ? Only(other) : 0;
+    Problem problem;
+    problem.place.source = path;
+    problem.place.line = problem.place.column = 1;
+    problem.key = "task";
+    problem.text = Cat(NameOf(task), " is not built yet; built are ", NamesOf(built));
+    found.push_back(std::move(problem));
+  }
+  for (const auto& [key, entry] : entries.by_key) {
+    if (ReadsDataOnly(task) && !Contains(entry.row->tasks, task)) continue;
+    if (!IsNotBuilt(*entry.row, entry.value)) continue;
+    found.push_back(
+        {entry.place, key,
+         Cat(entry.written, " is not built yet", Advice(task, *entry.row, entry.value))});
+  }
+  const auto wandb = entries.sections.find("wandb");
+  if (!ReadsDataOnly(task) && wandb != entries.sections.end() &&
+      entries.Find("wandb.enabled") == nullptr) {
+    found.push_back({wandb->second, "wandb.enabled",
+                     "true (a wandb section without it) is not built yet: use enabled: false"});
+  }
+  return found;
+}
+
+}  // namespace anamnesis::config

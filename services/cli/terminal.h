@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What goes to people: errors and notes on standard error, in colour only on a terminal and never
+// with NO_COLOR set to a non-empty value or TERM=dumb.
+#pragma once
+
+#include <string>
+
+#include "common/base/status.h"
+
+namespace anamnesis::cli {
+
+inline constexpr int kExitUsage = 2;
+
+// Prints "error: TEXT" and returns the exit code of the status.
+int FailWith(const Status& status);
+// Prints "error: TEXT" and where help is; returns kExitUsage.
+int FailUsage(const std::string& text, const std::string& help_command);
+void PrintNote(const std::string& text);
+
+}  // namespace anamnesis::cli

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/gang/spawn.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+namespace anamnesis::gang {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+SpawnOptions MakeShell(const std::string& script) {
+  return {.argv = {"/bin/sh", "-c", script}, .environment = {"PATH=/usr/bin:/bin"}};
+}
+
+TEST(ChildProcess, TellsExitCodeAndSignalApart) {
+  StatusOr<ChildProcess> exits = ChildProcess::Spawn(MakeShell("exit 3"));
+  ASSERT_TRUE(exits.ok());
+  const ExitState exited = exits->Wait();
+  EXPECT_EQ(exited.exit_code, 3);
+  EXPECT_EQ(exited.signal, 0);
+  StatusOr<ChildProcess> dies = ChildProcess::Spawn(MakeShell("kill -9 $$"));
+  ASSERT_TRUE(dies.ok());
+  EXPECT_EQ(dies->Wait().signal, SIGKILL);
+}
+
+TEST(ChildProcess, MakesItsPidfdReadableAtTheEnd) {
+  StatusOr<ChildProcess> child = ChildProcess::Spawn(MakeShell("exit 0"));
+  ASSERT_TRUE(child.ok());
+  pollfd fd{child->pidfd(), POLLIN, 0};
+  EXPECT_EQ(::poll(&fd, 1, 10'000), 1);
+  EXPECT_TRUE(child->Poll().has_value());
+}
+
+TEST(ChildProcess, RunsInItsOwnGroupWithoutOurBlockedSignals) {
+  sigset_t interrupt;
+  sigset_t before;
+  sigemptyset(&interrupt);
+  sigaddset(&interrupt, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &interrupt, &before);
+  StatusOr<ChildProcess> child = ChildProcess::Spawn(MakeShell("kill -2 $$; exit 0"));
+  ::sigprocmask(SIG_SETMASK, &before, nullptr);
+  ASSERT_TRUE(child.ok());
+  EXPECT_NE(::getpgid(child->pid()), ::getpgrp());
+  EXPECT_EQ(child->Wait().signal, SIGINT);
+}
+
+TEST(ChildProcess, WritesItsOutputToTheLog) {
+  char path[] = "/tmp/anam-spawn-log-XXXXXX";
+  const FileDescriptor created(::mkstemp(path));
+  SpawnOptions options = MakeShell("echo out; echo err >&2; cat");
+  options.log_path = path;
+  StatusOr<ChildProcess> child = ChildProcess::Spawn(options);
+  ASSERT_TRUE(child.ok());
+  EXPECT_EQ(child->Wait().exit_code, 0);  // cat ended: standard input is empty
+  EXPECT_EQ(*ReadFile(path), "out\nerr\n");
+  ::unlink(path);
+}
+
+TEST(ChildProcess, IsKilledWithItsOwner) {
+  int pid = 0;
+  {
+    StatusOr<ChildProcess> child =
+        ChildProcess::Spawn(MakeShell("exec sleep 1000"));
+    ASSERT_TRUE(child.ok());
+    pid = child->pid();
+  }
+  EXPECT_EQ(::kill(pid, 0), -1);
+}
+
+TEST(RankEnvironment, SetsThreadsAndPassesNothingSecret) {
+  ::setenv("HF_TOKEN", "secret", 1);
+  ::setenv("WANDB_API_KEY", "secret", 1);
+  ::setenv("OMP_NUM_THREADS", "9", 1);
+  const std::vector<std::string> environment = RankEnvironment(2);
+  ::unsetenv("HF_TOKEN");
+  ::unsetenv("WANDB_API_KEY");
+  ::unsetenv("OMP_NUM_THREADS");
+  EXPECT_THAT(environment, Contains("OMP_NUM_THREADS=2"));
+  EXPECT_THAT(environment, Not(Contains("OMP_NUM_THREADS=9")));
+  EXPECT_THAT(environment, Contains("OMP_WAIT_POLICY=passive"));
+  EXPECT_THAT(environment, Contains(StartsWith("PATH=")));
+  EXPECT_THAT(environment, Not(Contains(::testing::HasSubstr("secret"))));
+}
+
+}  // namespace
+}  // namespace anamnesis::gang

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/adapter/trainable.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/philox.h"
+#include "common/io/file.h"
+#include "workers/adapter/peft_files.h"
+#include "workers/model/init.h"
+#include "workers/model/weights.h"
+
+namespace anamnesis::adapter {
+namespace {
+
+constexpr char kEmbedding[] = "model.embed_tokens";
+constexpr char kHead[] = "lm_head";
+constexpr size_t kMaxListed = 10;
+
+StatusOr<at::ScalarType> DtypeOf(const contract::ModelPlan& plan) {
+  if (plan.dtype == "float32") return at::kFloat;
+  if (plan.dtype == "bfloat16") return at::kBFloat16;
+  return Unimplemented("model dtype: ", plan.dtype,
+                       " is not built yet; supported: float32, bfloat16");
+}
+
+// U(−1/√in, 1/√in): kaiming-uniform with a = √5 (He et al. 2015) as PEFT fills A.
+void FillKaimingUniform(uint64_t seed, const std::string& name, const at::Tensor& master_RI) {
+  const double bound = 1.0 / std::sqrt(static_cast<double>(master_RI.size(1)));
+  PhiloxStream random(seed, model::StreamOfName(name));
+  at::Tensor values = at::empty(master_RI.sizes(), at::TensorOptions().dtype(at::kFloat));
+  float* out = values.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    out[i] = static_cast<float>((2.0 * random.Uniform() - 1.0) * bound);
+  }
+  master_RI.copy_(values);
+}
+
+void List(const char* what, const std::vector<std::string>& names, std::string* text) {
+  if (names.empty()) return;
+  *text += Cat("; ", what, " (", names.size(), "):");
+  for (size_t i = 0; i < std::min(names.size(), kMaxListed); ++i) *text += " " + names[i];
+  if (names.size() > kMaxListed) *text += " …";
+}
+
+// Missing, unexpected or misshaped tensors of an adapter file, all in one error.
+Status CheckTensors(const model::SafetensorsFile& file,
+                    const std::vector<NamedParameter>& parameters) {
+  std::vector<std::string> missing, misshaped, extra;
+  std::set<std::string> known;
+  for (const NamedParameter& parameter : parameters) {
+    known.insert(parameter.name);
+    const model::StoredTensor* stored = file.Find(parameter.name);
+    if (stored == nullptr) {
+      missing.push_back(parameter.name);
+      continue;
+    }
+    const auto scalar = model::ScalarTypeOf(stored->type);
+    if (at::IntArrayRef(stored->shape) != parameter.master.sizes() || !scalar.ok() ||
+        !at::isFloatingType(*scalar)) {
+      misshaped.push_back(parameter.name);
+    }
+  }
+  for (const model::StoredTensor& tensor : file.tensors()) {
+    if (!known.contains(tensor.name)) extra.push_back(tensor.name);
+  }
+  if (missing.empty() && misshaped.empty() && extra.empty()) return absl::OkStatus();
+  std::string text = file.path() + ": the tensors do not fit adapter_config.json";
+  List("missing", missing, &text);
+  List("of another shape or dtype", misshaped, &text);
+  List("not expected", extra, &text);
+  return InvalidArgument(text);
+}
+
+// The first difference between the adapter that is wanted and the one a directory describes.
+Status CheckSameAdapter(const TargetPlan& wanted, const TargetPlan& found,
+                        const std::string& source) {
+  if (wanted.saved_modules != found.saved_modules) {
+    return InvalidArgument(source, ": modules_to_save differs from the configuration's");
+  }
+  for (size_t i = 0; i < std::max(wanted.lora.size(), found.lora.size()); ++i) {
+    if (i >= wanted.lora.size() || i >= found.lora.size() ||
+        wanted.lora[i].module != found.lora[i].module) {
+      return InvalidArgument(source, ": target_modules: an adapter on ", found.lora.size(),
+                             " layers, the configuration asks for ", wanted.lora.size(),
+                             " or for others");
+    }
+    const LoraTarget &want = wanted.lora[i], &have = found.lora[i];
+    if (want.r != have.r) {
+      return InvalidArgument(source, ": r of ", want.module, ": ", have.r, ", expected ", want.r);
+    }
+    if (std::abs(want.scale - have.scale) > 1e-9 * std::abs(want.scale)) {
+      return InvalidArgument(source, ": scale of ", want.module,
+                             " (lora_alpha, use_rslora): ", have.scale, ", expected ", want.scale);
+    }
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> LinearNames(model::Llama* base) {
+  std::vector<std::string> names;
+  for (const model::Linear* linear : base->linears()) names.push_back(linear->name);
+  return names;
+}
+
+}  // namespace
+
+StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Load(const contract::ModelPlan& model,
+                                                               const contract::LoraPlan& lora,
+                                                               uint64_t seed, at::Device device) {
+  ANAM_ASSIGN_OR_RETURN(const at::ScalarType dtype, DtypeOf(model));
+  return Load(model, lora, seed, device, dtype);
+}
+
+StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Load(const contract::ModelPlan& model,
+                                                               const contract::LoraPlan& lora,
+                                                               uint64_t seed, at::Device device,
+                                                               at::ScalarType dtype) {
+  std::unique_ptr<TrainableModel> out(new TrainableModel());
+  out->model_plan_ = model;
+  out->lora_plan_ = lora;
+  ANAM_ASSIGN_OR_RETURN(out->base_, model::Llama::Load(model.directory, dtype, device));
+  ANAM_ASSIGN_OR_RETURN(out->targets_, out->PlanFor(lora));
+  out->Build(seed);
+  return out;
+}
+
+StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Open(const contract::ModelPlan& model,
+                                                               const std::string& adapter_directory,
+                                                               at::Device device,
+                                                               at::ScalarType dtype) {
+  ANAM_ASSIGN_OR_RETURN(const AdapterConfig config, ReadAdapterConfig(adapter_directory));
+  ANAM_ASSIGN_OR_RETURN(auto out, Load(model, config.lora, /*seed=*/0, device, dtype));
+  ANAM_RETURN_IF_ERROR(out->LoadAdapter(adapter_directory));
+  return out;
+}
+
+StatusOr<TargetPlan> TrainableModel::PlanFor(const contract::LoraPlan& lora) {
+  return PlanTargets(lora, LinearNames(base_.get()), {kEmbedding, kHead});
+}
+
+void TrainableModel::Build(uint64_t seed) {
+  const at::NoGradGuard no_grad;
+  const std::vector<model::Linear*> linears = base_->linears();
+  const auto is_saved = [&](const char* module) {
+    return std::find(targets_.saved_modules.begin(), targets_.saved_modules.end(), module) !=
+           targets_.saved_modules.end();
+  };
+  const auto linear_named = [&](const std::string& name) {
+    return *std::find_if(linears.begin(), linears.end(),
+                         [&](const model::Linear* linear) { return linear->name == name; });
+  };
+  const at::Tensor head = base_->lm_head().weight;
+
+  std::vector<std::pair<std::string, std::vector<int64_t>>> wanted;  // names and shapes, in order
+  if (is_saved(kEmbedding)) {
+    wanted.emplace_back(SavedModuleKey(kEmbedding), base_->embedding().sizes().vec());
+  }
+  for (const LoraTarget& target : targets_.lora) {
+    const model::Linear* linear = linear_named(target.module);
+    wanted.push_back({LoraAKey(target.module), {target.r, linear->in_features()}});
+    wanted.push_back({LoraBKey(target.module), {linear->out_features(), target.r}});
+  }
+  if (is_saved(kHead)) wanted.emplace_back(SavedModuleKey(kHead), head.sizes().vec());
+  AllocateParameters(wanted);
+
+  size_t next = 0;
+  if (is_saved(kEmbedding)) {
+    const at::Tensor master = parameters_[next++].master;
+    master.copy_(base_->embedding());
+    base_->embedding() = master;
+  }
+  for (const LoraTarget& target : targets_.lora) {
+    const NamedParameter& a = parameters_[next++];
+    const NamedParameter& b = parameters_[next++];
+    FillKaimingUniform(seed, a.name, a.master);
+    LoraWeights weights{a.master, b.master, target.scale, lora_plan_.dropout};
+    linear_named(target.module)
+        ->Install(std::make_unique<LoraLinear>(std::move(weights), context_));
+  }
+  if (is_saved(kHead)) {
+    const at::Tensor master = parameters_[next++].master;
+    master.copy_(head);
+    base_->lm_head().weight = master;
+  }
+  ANAM_CHECK(next == parameters_.size());
+}
+
+void TrainableModel::AllocateParameters(
+    const std::vector<std::pair<std::string, std::vector<int64_t>>>& wanted) {
+  int64_t total = 0;
+  for (const auto& [name, shape] : wanted) total += c10::multiply_integers(shape);
+  const auto options = at::TensorOptions()
+                           .dtype(base_->dtype() == at::kDouble ? at::kDouble : at::kFloat)
+                           .device(base_->device());
+  flat_parameters_ = at::zeros({total}, options);
+  flat_gradient_ = at::zeros({total}, options);
+  int64_t offset = 0;
+  for (const auto& [name, shape] : wanted) {
+    const int64_t size = c10::multiply_integers(shape);
+    at::Tensor master = flat_parameters_.narrow(0, offset, size).view(shape).detach();
+    master.set_requires_grad(true);
+    master.mutable_grad() = flat_gradient_.narrow(0, offset, size).view(shape);
+    parameters_.push_back({name, master, offset});
+    offset += size;
+  }
+}
+
+at::Tensor TrainableModel::LossSum(const model::PackedBatch& batch, const DropoutContext& dropout) {
+  context_ = dropout;
+  return base_->LossSum(batch);
+}
+
+at::Tensor TrainableModel::Logits(const model::PackedBatch& batch) {
+  const at::NoGradGuard no_grad;
+  context_ = DropoutContext();
+  return base_->Logits(batch);
+}
+
+Status TrainableModel::SaveAdapter(const std::string& directory) const {
+  std::vector<at::Tensor> tensors;  // keeps the views' data alive
+  std::vector<model::TensorView> views;
+  for (const NamedParameter& parameter : parameters_) {
+    tensors.push_back(parameter.master.detach().to(at::kCPU, at::kFloat).contiguous());
+    ANAM_ASSIGN_OR_RETURN(model::TensorView view, model::ViewOf(parameter.name, tensors.back()));
+    views.push_back(std::move(view));
+  }
+  ANAM_RETURN_IF_ERROR(
+      model::WriteSafetensors(directory + "/adapter_model.safetensors", std::move(views)));
+  ANAM_RETURN_IF_ERROR(
+      WriteFileDurably(directory + "/adapter_config.json",
+                       AdapterConfigText(AdapterConfigJson(lora_plan_, model_plan_.name))));
+  return WriteFileDurably(directory + "/README.md", AdapterModelCard(model_plan_.name));
+}
+
+Status TrainableModel::LoadAdapter(const std::string& directory) {
+  ANAM_ASSIGN_OR_RETURN(const AdapterConfig config, ReadAdapterConfig(directory));
+  const std::string source = directory + "/adapter_config.json";
+  auto found = PlanFor(config.lora);
+  if (!found.ok()) return AddContext(found.status(), source);
+  ANAM_RETURN_IF_ERROR(CheckSameAdapter(targets_, *found, source));
+  ANAM_ASSIGN_OR_RETURN(const auto file,
+                        model::SafetensorsFile::Open(directory + "/adapter_model.safetensors"));
+  ANAM_RETURN_IF_ERROR(CheckTensors(file, parameters_));
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> tensors;
+  for (const NamedParameter& parameter : parameters_) {
+    ANAM_ASSIGN_OR_RETURN(at::Tensor tensor, model::ReadTensor(file, *file.Find(parameter.name)));
+    tensors.push_back(std::move(tensor));
+  }
+  for (size_t i = 0; i < tensors.size(); ++i) parameters_[i].master.copy_(tensors[i]);
+  return absl::OkStatus();
+}
+
+}  // namespace anamnesis::adapter

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// TrainableModel: a frozen base model with its adapter, behind what a trainer needs: a loss, an
+// ordered list of fp32 parameters and their gradients in one flat buffer.
+//
+//   auto model = TrainableModel::Load(plan.model, plan.lora, seed, at::kCPU);
+//   model->ZeroGradient();                                   // per lane
+//   model->LossSum(batch, dropout).backward(1/N);            // per micro-batch, adds up
+//   lane_gradient.copy_(model->flat_gradient());
+//
+// Thread-compatible. Torch's exceptions fly; Load, SaveAdapter and LoadAdapter return statuses.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/base/status.h"
+#include "workers/adapter/dropout.h"
+#include "workers/adapter/lora.h"
+#include "workers/adapter/targets.h"
+#include "workers/contract/plan.h"
+#include "workers/model/llama.h"
+#include "workers/model/packed_batch.h"
+
+namespace anamnesis::adapter {
+
+// One trainable tensor. `name` is its key in adapter_model.safetensors.
+struct NamedParameter {
+  std::string name;
+  at::Tensor master;   // fp32 leaf; a view into flat_parameters()
+  int64_t offset = 0;  // of its first element in the flat buffers
+};
+
+class TrainableModel {
+ public:
+  // Loads the base in plan.dtype and builds a fresh adapter: A kaiming-uniform(a = √5) by Philox
+  // keyed by (seed, parameter name), B zero, saved modules copies of the base's.
+  static StatusOr<std::unique_ptr<TrainableModel>> Load(const contract::ModelPlan& model,
+                                                        const contract::LoraPlan& lora,
+                                                        uint64_t seed,
+                                                        at::Device device = at::kCPU);
+  // The same with the dtype given (fp64 for parity tests; masters are fp64 then).
+  static StatusOr<std::unique_ptr<TrainableModel>> Load(const contract::ModelPlan& model,
+                                                        const contract::LoraPlan& lora,
+                                                        uint64_t seed, at::Device device,
+                                                        at::ScalarType dtype);
+
+  // Opens an adapter directory (ours or PEFT's) as its adapter_config.json describes it.
+  static StatusOr<std::unique_ptr<TrainableModel>> Open(const contract::ModelPlan& model,
+                                                        const std::string& adapter_directory,
+                                                        at::Device device = at::kCPU,
+                                                        at::ScalarType dtype = at::kFloat);
+
+  // Sum of the label losses (not divided), 0-dim fp64 on the graph. Under at::NoGradGuard no
+  // gradient is made (evaluation). `dropout.rows` must describe the batch's rows when training.
+  at::Tensor LossSum(const model::PackedBatch& batch, const DropoutContext& dropout);
+  // Logits of every position [T, V], without dropout or graph.
+  at::Tensor Logits(const model::PackedBatch& batch);
+
+  // Order: embed_tokens if saved, then layer by layer q k v o gate up down with A before B, then
+  // lm_head if saved. The same for every seed and rank.
+  const std::vector<NamedParameter>& parameters() const { return parameters_; }
+  // [P] fp32: all masters, end to end; update it in place under at::NoGradGuard.
+  const at::Tensor& flat_parameters() const { return flat_parameters_; }
+  // [P] fp32: gradients in the same layout; backward() adds to it.
+  const at::Tensor& flat_gradient() const { return flat_gradient_; }
+  void ZeroGradient() { flat_gradient_.zero_(); }
+
+  const model::Llama& base() const { return *base_; }
+  model::Llama& base() { return *base_; }
+  const TargetPlan& targets() const { return targets_; }
+
+  // adapter_config.json, adapter_model.safetensors and README.md into an existing directory.
+  Status SaveAdapter(const std::string& directory) const;
+  // Replaces every parameter by those of a PEFT directory whose configuration must ask for the same
+  // adapter. On an error nothing is changed.
+  Status LoadAdapter(const std::string& directory);
+
+ private:
+  TrainableModel() = default;
+  StatusOr<TargetPlan> PlanFor(const contract::LoraPlan& lora);
+  void Build(uint64_t seed);
+  // Makes parameters_ of these names and shapes, all zero, as views into the flat buffers.
+  void AllocateParameters(const std::vector<std::pair<std::string, std::vector<int64_t>>>& wanted);
+
+  contract::ModelPlan model_plan_;
+  contract::LoraPlan lora_plan_;
+  std::unique_ptr<model::Llama> base_;
+  TargetPlan targets_;
+  DropoutContext context_;  // of the current forward pass; LoraLinear operations borrow it
+  at::Tensor flat_parameters_;
+  at::Tensor flat_gradient_;
+  std::vector<NamedParameter> parameters_;
+};
+
+}  // namespace anamnesis::adapter

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/checkpoint/checkpoint.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "common/base/sha256.h"
+#include "common/io/file.h"
+#include "workers/model/safetensors.h"
+
+namespace anamnesis::checkpoint {
+namespace {
+
+// What stock tools need beside the weights to use the tokenizer.
+constexpr const char* kTokenizerFiles[] = {
+    "tokenizer.json",   "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "tokenizer.model",  "vocab.json",            "merges.txt",              "vocab.txt",
+    "chat_template.jinja"};
+
+Status RemoveFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) return Internal(path, ": cannot be removed: ", error.message());
+  return absl::OkStatus();
+}
+
+Status CopyTokenizer(const std::string& model_directory, const std::string& staging) {
+  for (const char* name : kTokenizerFiles) {
+    const std::string source = model_directory + "/" + name;
+    if (!PathExists(source)) continue;
+    ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(source));
+    ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + name, content));
+  }
+  return absl::OkStatus();
+}
+
+StatusOr<std::vector<FileEntry>> HashFiles(const std::string& directory) {
+  ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
+  std::vector<FileEntry> files;
+  for (const std::string& name : names) {
+    const std::string path = directory + "/" + name;
+    FileEntry file;
+    file.name = name;
+    ANAM_ASSIGN_OR_RETURN(file.size_bytes, FileSize(path));
+    ANAM_ASSIGN_OR_RETURN(file.sha256, FileSha256(path));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+// One rename; an older folder of that name steps aside first and goes last.
+Status Publish(const std::string& staging, const std::string& path) {
+  const std::string aside = staging + "-old";
+  const bool replaces = PathExists(path);
+  if (replaces) {
+    ANAM_RETURN_IF_ERROR(RemoveFolder(aside));
+    if (std::rename(path.c_str(), aside.c_str()) != 0) {
+      return Internal(path, ": cannot be moved aside: ", ErrnoText(errno));
+    }
+  }
+  if (std::rename(staging.c_str(), path.c_str()) != 0) {
+    return Internal(staging, ": cannot be renamed to ", path, ": ", ErrnoText(errno));
+  }
+  ANAM_RETURN_IF_ERROR(SyncDirectory(std::filesystem::path(path).parent_path().string()));
+  return replaces ? RemoveFolder(aside) : absl::OkStatus();
+}
+
+Status StageFiles(const SaveOptions& options, const std::string& staging, std::string* sha256) {
+  ANAM_RETURN_IF_ERROR(MakeDirectories(staging));
+  ANAM_RETURN_IF_ERROR(options.write_files(staging));
+  ANAM_RETURN_IF_ERROR(CopyTokenizer(options.model_directory, staging));
+  Manifest manifest = options.manifest;
+  ANAM_ASSIGN_OR_RETURN(manifest.files, HashFiles(staging));
+  const std::string text = ManifestText(manifest);
+  *sha256 = Sha256Hex(text);
+  ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + kManifestName, text));
+  return SyncDirectory(staging);
+}
+
+}  // namespace
+
+StatusOr<Saved> Save(const SaveOptions& options) {
+  const std::string path = options.output_directory + "/" + options.name;
+  const std::string staging = options.output_directory + "/" + kStagingPrefix + options.name;
+  ANAM_RETURN_IF_ERROR(MakeDirectories(options.output_directory));
+  ANAM_RETURN_IF_ERROR(RemoveFolder(staging));
+  std::string sha256;
+  Status status = StageFiles(options, staging, &sha256);
+  if (status.ok()) status = options.ask_commit(sha256);
+  if (!status.ok()) {
+    // The reason counts more than a failed cleanup; the next start removes what is left.
+    std::error_code ignored;
+    std::filesystem::remove_all(staging, ignored);
+    return AddContext(status, Cat(path, ": not saved"));
+  }
+  ANAM_RETURN_IF_ERROR(Publish(staging, path));
+  return Saved{path, sha256};
+}
+
+StatusOr<Manifest> OpenVerified(const std::string& directory) {
+  ANAM_ASSIGN_OR_RETURN(Manifest manifest, ReadManifest(directory));
+  ANAM_RETURN_IF_ERROR(VerifyFiles(directory, manifest));
+  return manifest;
+}
+
+Status WriteOptimizer(const std::string& path, const OptimizerState& state) {
+  const auto size = static_cast<int64_t>(state.exp_avg.size());
+  return model::WriteSafetensors(
+      path, {{"exp_avg", model::StoredType::kF32, {size}, state.exp_avg.data()},
+             {"exp_avg_sq", model::StoredType::kF32, {size}, state.exp_avg_sq.data()},
+             {"step", model::StoredType::kI64, {1}, &state.step}});
+}
+
+Status ReadOptimizer(const std::string& path, int64_t* step, std::span<float> exp_avg,
+                     std::span<float> exp_avg_sq) {
+  ANAM_ASSIGN_OR_RETURN(const model::SafetensorsFile file, model::SafetensorsFile::Open(path));
+  const auto read = [&](const char* name, model::StoredType type, void* out,
+                        size_t size_bytes) -> Status {
+    const model::StoredTensor* tensor = file.Find(name);
+    if (tensor == nullptr) return DataLoss(path, ": tensor ", name, " is missing");
+    if (tensor->type != type || tensor->size_bytes != size_bytes) {
+      return DataLoss(path, ": tensor ", name, ": ", tensor->size_bytes, " bytes of ",
+                      model::StoredTypeName(tensor->type), ", expected ", size_bytes, " of ",
+                      model::StoredTypeName(type), "; it belongs to another adapter");
+    }
+    return file.Read(*tensor, out);
+  };
+  ANAM_RETURN_IF_ERROR(read("step", model::StoredType::kI64, step, sizeof(*step)));
+  ANAM_RETURN_IF_ERROR(
+      read("exp_avg", model::StoredType::kF32, exp_avg.data(), exp_avg.size_bytes()));
+  return read("exp_avg_sq", model::StoredType::kF32, exp_avg_sq.data(), exp_avg_sq.size_bytes());
+}
+
+Status RemoveOldCheckpoints(const std::string& output_directory, int64_t limit,
+                            const std::string& best) {
+  if (limit <= 0) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const std::vector<CheckpointPath> checkpoints,
+                        ListCheckpoints(output_directory));
+  const auto num = static_cast<int64_t>(checkpoints.size());
+  for (int64_t i = 0; i < num - limit; ++i) {
+    const std::string& path = checkpoints[i].path;
+    if (path == best) continue;
+    // Renamed first: a half-removed folder is no checkpoint.
+    const std::string aside = Cat(output_directory, "/", kStagingPrefix, "removed-",
+                                  checkpoints[i].step);
+    if (std::rename(path.c_str(), aside.c_str()) != 0) {
+      return Internal(path, ": cannot be removed: ", ErrnoText(errno));
+    }
+    ANAM_RETURN_IF_ERROR(RemoveFolder(aside));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace anamnesis::checkpoint

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing and reading checkpoints (docs/formats/checkpoint.md). A checkpoint is staged under another name, every file is
+// made durable and hashed, the parent is asked for the right to commit, then one rename makes it appear. Nothing before
+// the rename can be mistaken for a checkpoint; a full disk (kResourceExhausted) leaves the previous ones as they were.
+// Torch-free: whoever holds the weights writes their files into the staging folder. Thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "workers/checkpoint/manifest.h"
+
+namespace anamnesis::checkpoint {
+
+inline constexpr char kOptimizerName[] = "optimizer.safetensors";
+inline constexpr char kTrainerStateName[] = "trainer_state.json";
+
+struct SaveOptions {
+  std::string output_directory;
+  std::string name;                          // "checkpoint-12" or "final_model"
+  Manifest manifest;                         // without files
+  std::string model_directory;               // tokenizer files are copied from here
+  // Writes the run's own files into the staging folder, durably.
+  std::function<Status(const std::string& staging)> write_files;
+  // Asks for the commit; an error means that it is not granted. Gets the SHA-256 of the manifest.
+  std::function<Status(const std::string& sha256)> ask_commit;
+};
+
+struct Saved {
+  std::string path;
+  std::string sha256;  // of manifest.json
+};
+
+// Replaces an older folder of that name.
+StatusOr<Saved> Save(const SaveOptions& options);
+
+// The manifest of a checkpoint all of whose files are as they were written. kNotFound, kDataLoss.
+StatusOr<Manifest> OpenVerified(const std::string& directory);
+
+// AdamW's moments, flat in the order of the parameters, as tensors exp_avg, exp_avg_sq [P] F32 and step [1] I64
+// (docs/formats/optimizer.md).
+struct OptimizerState {
+  int64_t step = 0;
+  std::span<const float> exp_avg;
+  std::span<const float> exp_avg_sq;
+};
+Status WriteOptimizer(const std::string& path, const OptimizerState& state);
+// Fills buffers of the right size. kDataLoss when tensors or sizes differ.
+Status ReadOptimizer(const std::string& path, int64_t* step, std::span<float> exp_avg,
+                     std::span<float> exp_avg_sq);
+
+// Keeps the newest `limit` checkpoints, and `best` (a path, or "") besides; limit 0 keeps all.
+Status RemoveOldCheckpoints(const std::string& output_directory, int64_t limit,
+                            const std::string& best);
+
+}  // namespace anamnesis::checkpoint

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gloo: compiled against Debian's headers, implemented by the wheel's libtorch_cpu.
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+
+#include "workers/collective/channel_store.h"
+#include "workers/collective/process_group.h"
+
+namespace anamnesis::collective {
+
+std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel,
+                                     const GroupOptions& options) {
+  auto gloo = c10d::ProcessGroupGloo::Options::create();
+  gloo->timeout = options.timeout;
+  gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
+  auto store = c10::make_intrusive<ChannelStore>(std::move(channel), options.prefix);
+  store->setTimeout(options.timeout);
+  try {
+    return std::make_unique<ProcessGroup>(
+        c10::make_intrusive<c10d::ProcessGroupGloo>(store, options.rank, options.num_ranks, gloo),
+        options);
+  } catch (const c10::DistError&) {
+    throw;
+  } catch (const std::exception& error) {
+    C10_THROW_ERROR(DistBackendError, std::string("Gloo: the gang did not form: ") + error.what());
+  }
+}
+
+}  // namespace anamnesis::collective

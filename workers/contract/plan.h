@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// TrainPlan: everything one rank needs to train, as one JSON document. Written by the worker, read
+// by anamnesis-rank, which can also be started on one by hand. All paths are absolute. No patient
+// text. docs/formats/plan.md documents every field; readers refuse an unknown version and unknown
+// keys.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "common/io/json.h"
+
+namespace anamnesis::contract {
+
+struct GangPlan {
+  std::string run_id;  // names the run in reports and in rendezvous keys
+  uint64_t epoch = 1;  // attempt number; fences late writes
+  int rank = 0;
+  int num_ranks = 1;
+  int threads = 1;             // intra-op threads of this rank
+  std::string device = "cpu";  // cpu | cuda
+};
+
+struct ModelPlan {
+  std::string name;       // as the user wrote it: base_model_name_or_path of the adapter
+  std::string directory;  // resolved HF directory
+  std::string sha256;  // digest of config.json and the weights' headers (see docs/formats/plan.md)
+  std::string dtype = "float32";  // float32 | bfloat16: compute dtype; adapters keep fp32 masters
+  std::string attention = "sdpa";
+};
+
+struct LoraPlan {
+  int r = 8;
+  double alpha = 8;
+  double dropout = 0;
+  bool use_rslora = false;
+  std::vector<std::string> target_modules;  // empty with target_regex or all_linear set
+  std::string target_regex;                 // a single string in YAML other than all-linear
+  bool all_linear = false;
+  std::vector<std::string> exclude_modules;
+  std::vector<std::string> modules_to_save;
+  std::map<std::string, int> rank_pattern;
+  std::map<std::string, double> alpha_pattern;
+  std::string bias = "none";
+};
+
+struct DataPlan {
+  std::string shards_directory;
+  std::string shards_manifest_sha256;
+  std::string train_index;   // index file of the train split (docs/formats/index.md)
+  std::string tuning_index;  // index file of the tuning split; "" when there is no tuning split
+  std::string train_split = "train";
+  std::string tuning_split = "tuning";
+  std::string stream_digest;
+  Json stream;  // stream::StreamSpec as JSON; the contract folder does not know streams
+  std::string subject_hashes_sha256;  // digest of the shard set's subject-hash file
+};
+
+struct TrainingPlan {
+  std::string framework = "unsloth";  // as configured
+  std::string engine = "reference";   // what runs
+  int64_t epochs = 1;
+  int64_t batch_size = 1;
+  int64_t gradient_accumulation_steps = 1;
+  int64_t lanes = 0;  // resolved, a power of two
+  double learning_rate = 0;
+  double weight_decay = 0;
+  std::string lr_scheduler_type = "linear";  // linear | cosine | constant | constant_with_warmup
+  int64_t warmup_steps = 0;
+  double max_grad_norm = 1.0;  // 0: no clipping
+  uint64_t seed = 42;
+  std::string determinism = "exact";  // exact: fixed tree; fast: one all-reduce
+  int64_t logging_steps = 500;
+  int64_t eval_steps = 0;               // resolved by the trainer when 0: once an epoch
+  int64_t save_steps = 0;               // likewise
+  int64_t save_total_limit = 0;         // 0: keep all
+  int64_t eval_batch_size = 0;          // 0: batch_size
+  int64_t early_stopping_patience = 0;  // evaluations without improvement; 0: never
+  int64_t total_steps = 0;              // of the whole run, resolved by the worker from the index
+  int64_t steps_per_epoch = 0;
+};
+
+struct OutputPlan {
+  std::string directory;
+  std::string resume_checkpoint;  // absolute path of checkpoint-N, or "" to start at step 0
+  std::string spec_yaml_sha256;   // digest of the configuration text
+  Json resolved_spec;  // every key with its value, for checkpoint manifests and trainer_state
+  int64_t steps_executed_before = 0;  // by earlier attempts, steps lost by a kill included; 0 for a new run
+  std::string tensorboard_directory;  // runs/<stamp>_<host>, chosen once by the worker
+};
+
+struct TrainPlan {
+  int version = 1;
+  std::string task = "pretrain_llm";
+  GangPlan gang;
+  ModelPlan model;
+  LoraPlan lora;
+  DataPlan data;
+  TrainingPlan training;
+  OutputPlan output;
+};
+
+Json ToJson(const TrainPlan& plan);
+// kInvalidArgument names the key and what was expected.
+StatusOr<TrainPlan> TrainPlanFromJson(const Json& json, const std::string& source);
+StatusOr<TrainPlan> ReadTrainPlan(const std::string& path);
+
+}  // namespace anamnesis::contract

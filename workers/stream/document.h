@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A subject of a shard set as the ids of one document and where it is cut into pieces. The same
+// code makes the index and the rows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+#include "workers/shard/reader.h"
+#include "workers/stream/index.h"
+#include "workers/stream/narrative.h"
+#include "workers/stream/stream_spec.h"
+#include "workers/text/tokenizer.h"
+
+namespace anamnesis::stream {
+
+struct Document {
+  Narrative narrative;
+  std::vector<int32_t> ids;             // BOS + narrative + EOS; empty without text
+  std::vector<uint32_t> piece_lengths;  // sum to ids.size() − num_dropped_ids
+  uint32_t num_dropped_ids = 0;         // of a remainder that predicts nothing
+};
+
+// Thread-compatible.
+class DocumentMaker {
+ public:
+  // kInvalidArgument: the spec is not valid or not of this tokenizer, the split is not in the set;
+  // kUnimplemented: what is not built yet.
+  static StatusOr<std::unique_ptr<DocumentMaker>> Create(std::unique_ptr<shard::ShardSet> shards,
+                                                         std::unique_ptr<text::Tokenizer> tokenizer,
+                                                         const std::string& split,
+                                                         const StreamSpec& spec);
+  static StatusOr<std::unique_ptr<DocumentMaker>> Open(const std::string& shards_directory,
+                                                       const std::string& split,
+                                                       const std::string& model_directory,
+                                                       const StreamSpec& spec);
+
+  const IndexSource& source() const { return source_; }
+  const shard::SplitSummary& split() const { return split_; }
+
+  // Overwrites `document`, whose memory is reused.
+  Status Make(uint64_t subject_index, Document* document);
+
+ private:
+  DocumentMaker() = default;
+  Status FindTail(const std::string& tokenizer_sha256);
+  Status Encode(Document* document);
+  void CutUp(Document* document) const;
+
+  std::unique_ptr<shard::ShardSet> shards_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<text::NarrativeEncoder> encoder_;
+  NarrativeRule rule_;
+  IndexSource source_;
+  shard::SplitSummary split_;
+  std::vector<int32_t> tail_ids_;
+  // Scratch of Make.
+  shard::Subject subject_;
+  std::vector<std::string_view> phrase_texts_;
+  std::vector<int32_t> narrative_ids_;
+  std::vector<uint32_t> unit_begin_;
+};
+
+}  // namespace anamnesis::stream

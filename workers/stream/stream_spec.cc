@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/stream/stream_spec.h"
+
+#include <limits>
+
+#include "common/base/sha256.h"
+
+namespace anamnesis::stream {
+
+// Flat, by configuration key: nlohmann sorts the keys, so dump() is canonical.
+Json ToJson(const StreamSpec& spec) {
+  return Json{{"data.profile", spec.profile},
+              {"data.time_mode", spec.time_mode},
+              {"data.cutoff_months", spec.cutoff_months},
+              {"data.apply_to", spec.apply_to},
+              {"data.boundary", spec.boundary},
+              {"data.on_missing_date", spec.on_missing_date},
+              {"model.max_length", spec.max_length},
+              {"tokenizer", spec.tokenizer_sha256}};
+}
+
+StatusOr<StreamSpec> StreamSpecFromJson(const Json& json, const std::string& source) {
+  StreamSpec spec;
+  const auto read_int = [&](const char* key, int* value) -> Status {
+    ANAM_ASSIGN_OR_RETURN(const int64_t wide, JsonInt(json, key, source));
+    if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max()) {
+      return InvalidArgument(source, ": ", key, ": ", wide, " is out of range");
+    }
+    *value = static_cast<int>(wide);
+    return absl::OkStatus();
+  };
+  ANAM_ASSIGN_OR_RETURN(spec.profile, JsonString(json, "data.profile", source));
+  ANAM_ASSIGN_OR_RETURN(spec.time_mode, JsonString(json, "data.time_mode", source));
+  ANAM_RETURN_IF_ERROR(read_int("data.cutoff_months", &spec.cutoff_months));
+  ANAM_ASSIGN_OR_RETURN(spec.apply_to, JsonString(json, "data.apply_to", source));
+  ANAM_ASSIGN_OR_RETURN(spec.boundary, JsonString(json, "data.boundary", source));
+  ANAM_ASSIGN_OR_RETURN(spec.on_missing_date, JsonString(json, "data.on_missing_date", source));
+  ANAM_RETURN_IF_ERROR(read_int("model.max_length", &spec.max_length));
+  ANAM_ASSIGN_OR_RETURN(spec.tokenizer_sha256, JsonString(json, "tokenizer", source));
+  return spec;
+}
+
+std::string StreamDigest(const StreamSpec& spec) { return Sha256Hex(ToJson(spec).dump()); }
+
+std::vector<std::string> ChangedKeys(const StreamSpec& before, const StreamSpec& after) {
+  const Json old_values = ToJson(before);
+  const Json new_values = ToJson(after);
+  std::vector<std::string> changed;
+  for (const auto& [key, value] : old_values.items()) {
+    if (new_values[key] != value) changed.push_back(key);
+  }
+  return changed;
+}
+
+}  // namespace anamnesis::stream

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/train/evaluate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "workers/collective/tree.h"
+#include "workers/stream/prefetch.h"
+#include "workers/train/lane_losses.h"
+
+namespace anamnesis::train {
+namespace {
+
+StatusOr<double> LaneLoss(adapter::TrainableModel& model, stream::Prefetcher& rows,
+                          int64_t num_rows, const EvaluateOptions& options) {
+  double sum = 0;
+  const at::Device device = model.flat_parameters().device();
+  for (int64_t begin = 0; begin < num_rows; begin += options.micro_batch_rows) {
+    const int64_t end = std::min(num_rows, begin + options.micro_batch_rows);
+    std::vector<stream::PackedRow> packed;
+    std::vector<model::RowView> views;
+    packed.reserve(static_cast<size_t>(end - begin));
+    for (int64_t i = begin; i < end; ++i) {
+      ANAM_ASSIGN_OR_RETURN(stream::PackedRow row, rows.Next());
+      packed.push_back(std::move(row));
+      views.push_back({packed.back().ids, packed.back().segment_lengths});
+    }
+    sum += model.LossSum(model::PackBatch(views, device), {}).item<double>();
+    if (options.alive) options.alive();
+  }
+  return sum;
+}
+
+}  // namespace
+
+StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group& group,
+                              stream::RowSource& source, const EvaluateOptions& options) {
+  Evaluation result;
+  const at::NoGradGuard no_grad;
+  const collective::LaneRange lanes =
+      collective::LanesOfRank(group.rank(), group.size(), options.num_lanes);
+  result.rows = source.num_rows();
+  for (int64_t row = 0; row < result.rows; ++row) result.labels += source.RowLabels(row);
+  if (result.labels == 0) return InvalidArgument("evaluation: the split has no labels");
+  std::vector<int64_t> own_rows;
+  for (int lane = lanes.begin; lane < lanes.end; ++lane) {
+    const auto rows = collective::RowsOfLane(lane, options.num_lanes, result.rows);
+    own_rows.insert(own_rows.end(), rows.begin(), rows.end());
+  }
+  stream::Prefetcher rows(source, std::move(own_rows),
+                          static_cast<size_t>(2 * options.micro_batch_rows));
+  std::vector<double> losses;
+  for (int lane = lanes.begin; lane < lanes.end; ++lane) {
+    const auto num = collective::RowsOfLane(lane, options.num_lanes, result.rows).size();
+    ANAM_ASSIGN_OR_RETURN(const double sum,
+                          LaneLoss(model, rows, static_cast<int64_t>(num), options));
+    losses.push_back(sum);
+  }
+  bool unused = false;
+  result.loss = SumLaneLosses(group, options.num_lanes, losses,
+                               model.flat_parameters().device(), &unused) /
+                 static_cast<double>(result.labels);
+  return result;
+}
+
+}  // namespace anamnesis::train

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// One optimizer step (training.md, "The step"): gradients of this rank's lanes, their sum over all ranks in the fixed
+// tree, clipping and AdamW. The same bits on every rank and for every number of ranks. One of the two places where
+// Torch's exceptions become statuses. Thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "common/base/status.h"
+#include "workers/adapter/trainable.h"
+#include "workers/collective/group.h"
+#include "workers/stream/batch.h"
+#include "workers/train/lane_gradients.h"
+#include "workers/train/optimizer.h"
+
+namespace anamnesis::train {
+
+struct StepOptions {
+  int num_lanes = 1;
+  int64_t micro_batch_rows = 1;  // batch_size
+  double max_grad_norm = 1.0;    // 0: no clipping
+  uint64_t seed = 42;
+  bool exact = true;  // determinism: exact
+};
+
+struct StepInput {
+  int64_t step = 0;        // 1-based over the run; keys dropout
+  int64_t num_rows = 0;    // of the global batch
+  int64_t num_labels = 0;  // of the global batch, > 0
+  double learning_rate = 0;
+  bool stop_requested = false;  // here; all ranks learn of it
+  // This rank's next row; called for the rows of lanes() in order: lane by lane, ascending within.
+  std::function<StatusOr<stream::PackedRow>()> next_row;
+  std::function<void()> alive;  // called between micro-batches
+};
+
+struct StepResult {
+  double loss = 0;       // mean over the labels of the global batch
+  double grad_norm = 0;  // before clipping
+  int64_t tokens = 0;    // of this rank
+  bool stop_requested = false;  // on any rank
+};
+
+class StepRunner {
+ public:
+  // Everything is borrowed.
+  StepRunner(const StepOptions& options, adapter::TrainableModel& model, collective::Group& group,
+             AdamW& optimizer);
+
+  const collective::LaneRange& lanes() const { return gradients_.lanes(); }
+
+  // kInvalidArgument names a step whose loss or gradient is not finite (parameters are untouched then); kUnavailable: a
+  // peer is gone; else the error of next_row.
+  StatusOr<StepResult> Run(const StepInput& input);
+
+ private:
+  Status RunLane(int lane, const StepInput& input, double* loss_sum, int64_t* tokens);
+  Status RunThrowing(const StepInput& input, StepResult* result);
+  void Update(const StepInput& input, const at::Tensor& gradient);
+
+  StepOptions options_;
+  adapter::TrainableModel& model_;
+  collective::Group& group_;
+  AdamW& optimizer_;
+  LaneGradients gradients_;
+  at::Tensor host_gradient_;  // fp32 on the CPU
+};
+
+}  // namespace anamnesis::train
