@@ -62,7 +62,10 @@ void ReadSection(const YamlNode& map, const std::string& prefix, const std::stri
       entries.Add(place, Shorten(path), "set twice: remove one of the two");
       continue;
     }
-    if (const KeyRow* row = FindKey(path)) {
+    const KeyRow* row = FindKey(path);
+    if (key.text.find('.') != std::string::npos) {
+      AddUnknown(path, key.text, place, entries);
+    } else if (row != nullptr) {
       SetValue(*row, value, place, entries);
     } else if (!IsSection(path)) {
       AddUnknown(path, key.text, place, entries);

@@ -9,6 +9,7 @@ namespace anamnesis::config {
 namespace {
 
 constexpr size_t kMaxWordBytes = 128;
+constexpr size_t kMinContainedBytes = 4;
 
 std::string_view ParentOf(std::string_view path) {
   const size_t dot = path.rfind('.');
@@ -18,6 +19,17 @@ std::string_view ParentOf(std::string_view path) {
 std::string_view LeafOf(std::string_view path) {
   const size_t dot = path.rfind('.');
   return dot == std::string_view::npos ? path : path.substr(dot + 1);
+}
+
+// The shortest candidate that holds the word: lora_alpha for alpha.
+std::string ShortestWith(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string shortest;
+  if (word.size() < kMinContainedBytes) return shortest;
+  for (const std::string& candidate : candidates) {
+    if (candidate.find(word) == std::string::npos) continue;
+    if (shortest.empty() || candidate.size() < shortest.size()) shortest = candidate;
+  }
+  return shortest;
 }
 
 }  // namespace
@@ -72,7 +84,8 @@ std::string NearestKey(std::string_view path) {
     everything.emplace_back(row.path);
   }
   if (!elsewhere.empty()) return elsewhere;
-  const std::string sibling = Nearest(leaf, siblings);
+  std::string sibling = Nearest(leaf, siblings);
+  if (sibling.empty()) sibling = ShortestWith(leaf, siblings);
   if (!sibling.empty()) return parent.empty() ? sibling : std::string(parent) + "." + sibling;
   return Nearest(path, everything);
 }

@@ -20,6 +20,11 @@ namespace {
 
 constexpr size_t kMaxShownBytes = 60;
 
+// yaml-cpp takes the end of the text for the end of an open quotation. This line goes behind the
+// text: a comment, or found inside of a text whose quotation mark was never closed.
+constexpr char kEndLine[] = "\n# -- end of the configuration --\n";
+constexpr char kEndWords[] = "# -- end of the configuration --";
+
 std::string Place(const std::string& source, int line, int column) {
   return line > 0 ? Cat(source, ":", line, ":", column) : source;
 }
@@ -87,6 +92,9 @@ class TreeBuilder : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     CheckTag(mark, tag);
+    if (tag == "!" && value.find(kEndWords) != std::string::npos) {
+      Fail(mark, "the quotation that begins here is never closed");
+    }
     YamlNode node = At(mark, YamlNode::Kind::kScalar);
     node.quoted = tag == "!";
     node.text = value;
@@ -103,7 +111,7 @@ class TreeBuilder : public YAML::EventHandler {
     YamlNode copy = it->second.node;
     copy.line = mark.line + 1;
     copy.column = mark.column + 1;
-    Attach(std::move(copy), 0);
+    Attach(std::move(copy), it->second.depth);
   }
 
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
@@ -253,7 +261,7 @@ StatusOr<YamlNode> ParseYaml(const std::string& text, const std::string& source)
   }
   ANAM_RETURN_IF_ERROR(CheckCharacters(text, source));
   try {
-    std::istringstream stream(text);
+    std::istringstream stream(text + kEndLine);
     YAML::Parser parser(stream);
     TreeBuilder first(source);
     if (!parser.HandleNextDocument(first)) return YamlNode{};

@@ -36,15 +36,14 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
  public:
   // The scale is folded into A before its cast, so that it costs no extra rounding.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_TI,
-                            const at::Tensor& weight_OI, const at::Tensor& bias_O,
+                            const at::Tensor& weight_OI, const c10::optional<at::Tensor>& bias_O,
                             const at::Tensor& a_RI, const at::Tensor& b_OR, double scale,
                             double dropout, const DropoutContext& mask, int64_t module) {
     const bool drops = mask.training && dropout > 0;
     const at::Tensor dropped_TI = drops ? ApplyDropout(x_TI, mask, module, dropout) : x_TI;
     const at::Tensor scaled_RI = (a_RI * scale).to(x_TI.scalar_type());
     const at::Tensor u_TR = dropped_TI.mm(scaled_RI.t());
-    at::Tensor y_TO = at::linear(
-        x_TI, weight_OI, bias_O.defined() ? c10::optional<at::Tensor>(bias_O) : std::nullopt);
+    at::Tensor y_TO = at::linear(x_TI, weight_OI, bias_O);
     y_TO.addmm_(u_TR, b_OR.to(x_TI.scalar_type()).t());
     context->save_for_backward({x_TI, weight_OI, a_RI, b_OR, u_TR});
     context->saved_data["scale"] = scale;
@@ -88,8 +87,8 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
 at::Tensor LoraForward(const at::Tensor& x_TI, const at::Tensor& weight_OI,
                        const c10::optional<at::Tensor>& bias_O, const LoraWeights& lora,
                        const DropoutContext& context, int64_t module) {
-  return LoraFunction::apply(x_TI, weight_OI, bias_O.value_or(at::Tensor()), lora.a_RI, lora.b_OR,
-                             lora.scale, lora.dropout, context, module);
+  return LoraFunction::apply(x_TI, weight_OI, bias_O, lora.a_RI, lora.b_OR, lora.scale,
+                             lora.dropout, context, module);
 }
 
 at::Tensor LoraLinear::Forward(const model::Linear& layer, const at::Tensor& x_TI) {

@@ -109,18 +109,23 @@ StatusOr<Manifest> OpenVerified(const std::string& directory) {
   return manifest;
 }
 
-Status WriteOptimizer(const std::string& path, const OptimizerState& state) {
-  const auto size = static_cast<int64_t>(state.exp_avg.size());
-  return model::WriteSafetensors(
-      path, {{"exp_avg", model::StoredType::kF32, {size}, state.exp_avg.data()},
-             {"exp_avg_sq", model::StoredType::kF32, {size}, state.exp_avg_sq.data()},
-             {"step", model::StoredType::kI64, {1}, &state.step}});
+Status WriteOptimizer(const std::string& path, int64_t step,
+                      const std::vector<OptimizerTensor>& tensors) {
+  std::vector<model::TensorView> views = {{"step", model::StoredType::kI64, {1}, &step}};
+  for (const OptimizerTensor& tensor : tensors) {
+    const auto size = static_cast<int64_t>(tensor.exp_avg.size());
+    views.push_back(
+        {tensor.name + ".exp_avg", model::StoredType::kF32, {size}, tensor.exp_avg.data()});
+    views.push_back(
+        {tensor.name + ".exp_avg_sq", model::StoredType::kF32, {size}, tensor.exp_avg_sq.data()});
+  }
+  return model::WriteSafetensors(path, std::move(views));
 }
 
-Status ReadOptimizer(const std::string& path, int64_t* step, std::span<float> exp_avg,
-                     std::span<float> exp_avg_sq) {
+Status ReadOptimizer(const std::string& path, int64_t* step,
+                     const std::vector<OptimizerTensor>& tensors) {
   ANAM_ASSIGN_OR_RETURN(const model::SafetensorsFile file, model::SafetensorsFile::Open(path));
-  const auto read = [&](const char* name, model::StoredType type, void* out,
+  const auto read = [&](const std::string& name, model::StoredType type, void* out,
                         size_t size_bytes) -> Status {
     const model::StoredTensor* tensor = file.Find(name);
     if (tensor == nullptr) return DataLoss(path, ": tensor ", name, " is missing");
@@ -131,10 +136,18 @@ Status ReadOptimizer(const std::string& path, int64_t* step, std::span<float> ex
     }
     return file.Read(*tensor, out);
   };
+  if (file.tensors().size() != 2 * tensors.size() + 1) {
+    return DataLoss(path, ": ", file.tensors().size(), " tensors, expected ",
+                    2 * tensors.size() + 1, "; it belongs to another adapter");
+  }
   ANAM_RETURN_IF_ERROR(read("step", model::StoredType::kI64, step, sizeof(*step)));
-  ANAM_RETURN_IF_ERROR(
-      read("exp_avg", model::StoredType::kF32, exp_avg.data(), exp_avg.size_bytes()));
-  return read("exp_avg_sq", model::StoredType::kF32, exp_avg_sq.data(), exp_avg_sq.size_bytes());
+  for (const OptimizerTensor& tensor : tensors) {
+    ANAM_RETURN_IF_ERROR(read(tensor.name + ".exp_avg", model::StoredType::kF32,
+                              tensor.exp_avg.data(), tensor.exp_avg.size_bytes()));
+    ANAM_RETURN_IF_ERROR(read(tensor.name + ".exp_avg_sq", model::StoredType::kF32,
+                              tensor.exp_avg_sq.data(), tensor.exp_avg_sq.size_bytes()));
+  }
+  return absl::OkStatus();
 }
 
 Status RemoveOldCheckpoints(const std::string& output_directory, int64_t limit,

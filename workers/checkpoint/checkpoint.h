@@ -41,17 +41,19 @@ StatusOr<Saved> Save(const SaveOptions& options);
 // The manifest of a checkpoint all of whose files are as they were written. kNotFound, kDataLoss.
 StatusOr<Manifest> OpenVerified(const std::string& directory);
 
-// AdamW's moments, flat in the order of the parameters, as tensors exp_avg, exp_avg_sq [P] F32 and step [1] I64
-// (docs/formats/optimizer.md).
-struct OptimizerState {
-  int64_t step = 0;
-  std::span<const float> exp_avg;
-  std::span<const float> exp_avg_sq;
+// AdamW's moments of one trained tensor, flattened; borrowed.
+struct OptimizerTensor {
+  std::string name;
+  std::span<float> exp_avg;
+  std::span<float> exp_avg_sq;
 };
-Status WriteOptimizer(const std::string& path, const OptimizerState& state);
-// Fills buffers of the right size. kDataLoss when tensors or sizes differ.
-Status ReadOptimizer(const std::string& path, int64_t* step, std::span<float> exp_avg,
-                     std::span<float> exp_avg_sq);
+// optimizer.safetensors: NAME.exp_avg and NAME.exp_avg_sq [size] F32 of every tensor, and step [1] I64: updates done
+// (docs/formats/optimizer.md).
+Status WriteOptimizer(const std::string& path, int64_t step,
+                      const std::vector<OptimizerTensor>& tensors);
+// Fills the tensors' buffers. kDataLoss when a tensor is missing, unknown or of another size.
+Status ReadOptimizer(const std::string& path, int64_t* step,
+                     const std::vector<OptimizerTensor>& tensors);
 
 // Keeps the newest `limit` checkpoints, and `best` (a path, or "") besides; limit 0 keeps all.
 Status RemoveOldCheckpoints(const std::string& output_directory, int64_t limit,

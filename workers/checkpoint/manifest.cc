@@ -3,10 +3,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <set>
 #include <string_view>
+#include <system_error>
 
-#include "common/base/sha256.h"
 #include "common/io/file.h"
 #include "workers/contract/fields.h"
 
@@ -16,63 +17,55 @@ namespace anamnesis::checkpoint {
 template <typename T, typename U>
 concept Is = std::is_same_v<std::remove_const_t<T>, U>;
 
-template <typename V, Is<ManifestFile> T>
+template <typename V, Is<FileEntry> T>
 void VisitFields(V& visit, T& file) {
   visit("name", file.name);
   visit("size_bytes", file.size_bytes);
   visit("sha256", file.sha256);
 }
 
-template <typename V, Is<Cursor> T>
-void VisitFields(V& visit, T& cursor) {
-  visit("seed", cursor.seed);
-  visit("epoch", cursor.epoch);
-  visit("step", cursor.step);
-  visit("step_in_epoch", cursor.step_in_epoch);
-}
-
-template <typename V, Is<Platform> T>
-void VisitFields(V& visit, T& platform) {
-  visit("cpu", platform.cpu);
-  visit("isa", platform.isa);
-  visit("libtorch", platform.libtorch);
-  visit("threads", platform.threads);
-  visit("num_ranks", platform.num_ranks);
-}
-
 template <typename V, Is<Manifest> T>
 void VisitFields(V& visit, T& manifest) {
   visit("version", manifest.version);
   visit("kind", manifest.kind);
-  visit("task", manifest.task);
   visit("run_id", manifest.run_id);
   visit("attempt", manifest.attempt);
-  visit("spec", manifest.spec);
-  visit("spec_sha256", manifest.spec_sha256);
+  visit("task", manifest.task);
+  visit("stream_digest", manifest.stream_digest);
+  visit("seed", manifest.seed);
+  visit("epoch", manifest.epoch);
+  visit("step_in_epoch", manifest.step_in_epoch);
+  visit("step", manifest.step);
+  visit("total_steps", manifest.total_steps);
+  visit("steps_executed", manifest.steps_executed);
+  visit("tokens_trained", manifest.tokens_trained);
   visit("spec_yaml_sha256", manifest.spec_yaml_sha256);
-  visit("model_name", manifest.model_name);
-  visit("model_sha256", manifest.model_sha256);
+  visit("resolved_spec", manifest.resolved_spec);
+  visit("stream", manifest.stream);
+  visit("cutoff_months", manifest.cutoff_months);
+  visit("base_model_name", manifest.base_model_name);
+  visit("base_model_sha256", manifest.base_model_sha256);
   visit("tokenizer_sha256", manifest.tokenizer_sha256);
   visit("shards_manifest_sha256", manifest.shards_manifest_sha256);
   visit("subject_hashes_sha256", manifest.subject_hashes_sha256);
-  visit("cutoff_months", manifest.cutoff_months);
   visit("splits_read", manifest.splits_read);
-  visit("stream", manifest.stream);
-  visit("stream_digest", manifest.stream_digest);
-  visit("cursor", manifest.cursor);
-  visit("lanes", manifest.lanes);
   visit("engine", manifest.engine);
   visit("determinism", manifest.determinism);
-  visit("platform", manifest.platform);
+  visit("dtype", manifest.dtype);
+  visit("lanes", manifest.lanes);
+  visit("rows_per_step", manifest.rows_per_step);
+  visit("num_ranks", manifest.num_ranks);
+  visit("cpu_model", manifest.environment.cpu_model);
+  visit("instruction_set", manifest.environment.instruction_set);
+  visit("torch_version", manifest.environment.torch_version);
+  visit("threads", manifest.environment.threads);
   visit("bits_not_guaranteed", manifest.bits_not_guaranteed);
-  visit("steps_executed", manifest.steps_executed);
-  visit("tokens_trained", manifest.tokens_trained);
   visit("files", manifest.files);
 }
 
 namespace {
 
-constexpr int64_t kVersion = 1;
+constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "checkpoint-";
 
 StatusOr<Manifest> Parse(const Json& json, const std::string& source) {
@@ -83,13 +76,10 @@ StatusOr<Manifest> Parse(const Json& json, const std::string& source) {
   contract::fields::Reader reader(json, source, "", /*finite=*/true);
   VisitFields(reader, manifest);
   ANAM_RETURN_IF_ERROR(reader.Finish());
-  for (const ManifestFile& file : manifest.files) {
+  for (const FileEntry& file : manifest.files) {
     if (file.name.empty() || file.name[0] == '.' || file.name.find('/') != std::string::npos) {
       return InvalidArgument(source, ": key 'files': a name that is not a plain file name");
     }
-  }
-  if (manifest.spec_sha256 != SpecDigest(manifest.spec)) {
-    return InvalidArgument(source, ": key 'spec_sha256' is not the digest of 'spec'");
   }
   return manifest;
 }
@@ -139,69 +129,88 @@ StatusOr<Manifest> ManifestFromJson(const Json& json, const std::string& source)
   return manifest;
 }
 
-std::string SpecDigest(const Json& spec) {
-  return Sha256Hex(spec.dump(-1, ' ', false, Json::error_handler_t::replace));  // keys are sorted
-}
-
-std::vector<std::string> ChangedSpecKeys(const Json& before, const Json& after) {
-  std::vector<std::string> keys;
-  CollectChanges(before, after, "", &keys);
-  return keys;
-}
-
-StatusOr<ManifestFile> DescribeFile(const std::string& directory, const std::string& name) {
-  ManifestFile file{.name = name};
-  const std::string path = Cat(directory, "/", name);
-  ANAM_ASSIGN_OR_RETURN(file.size_bytes, FileSize(path));
-  ANAM_ASSIGN_OR_RETURN(file.sha256, FileSha256(path));
-  return file;
+std::string ManifestText(const Manifest& manifest) {
+  return ToJson(manifest).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 StatusOr<Manifest> ReadManifest(const std::string& directory) {
   const std::string path = Cat(directory, "/", kManifestName);
+  if (!PathExists(path))
+    return NotFound(directory, ": no checkpoint (it has no ", kManifestName, ")");
   const StatusOr<Json> json = ReadJsonFile(path);
   if (!json.ok()) return DataLoss(MessageOf(json.status()));
   return ManifestFromJson(*json, path);
 }
 
-Status VerifyFiles(const Manifest& manifest, const std::string& directory) {
-  for (const ManifestFile& file : manifest.files) {
-    const StatusOr<ManifestFile> found = DescribeFile(directory, file.name);
+Status VerifyFiles(const std::string& directory, const Manifest& manifest) {
+  for (const FileEntry& file : manifest.files) {
     const std::string path = Cat(directory, "/", file.name);
-    if (!found.ok()) return DataLoss(MessageOf(found.status()));
-    if (found->size_bytes != file.size_bytes) {
-      return DataLoss(path, ": ", found->size_bytes, " bytes, the manifest says ", file.size_bytes);
+    if (!PathExists(path)) return DataLoss(path, ": missing, but named by the manifest");
+    ANAM_ASSIGN_OR_RETURN(const uint64_t size_bytes, FileSize(path));
+    if (size_bytes != file.size_bytes) {
+      return DataLoss(path, ": ", size_bytes, " bytes, the manifest says ", file.size_bytes,
+                      "; resume from an older checkpoint");
     }
-    if (found->sha256 != file.sha256) {
-      return DataLoss(path, ": SHA-256 ", found->sha256, ", the manifest says ", file.sha256);
+    ANAM_ASSIGN_OR_RETURN(const std::string sha256, FileSha256(path));
+    if (sha256 != file.sha256) {
+      return DataLoss(path, ": SHA-256 ", sha256, ", the manifest says ", file.sha256,
+                      "; resume from an older checkpoint");
     }
   }
   return absl::OkStatus();
 }
 
-StatusOr<FoundCheckpoint> FindLatest(const std::string& output_directory) {
+StatusOr<std::vector<CheckpointPath>> ListCheckpoints(const std::string& output_directory) {
+  std::vector<CheckpointPath> checkpoints;
+  if (!IsDirectory(output_directory)) return checkpoints;
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(output_directory));
-  std::vector<std::pair<int64_t, std::string>> candidates;
   for (const std::string& name : names) {
-    if (StepOf(name) >= 0) candidates.emplace_back(StepOf(name), Cat(output_directory, "/", name));
+    const int64_t step = StepOf(name);
+    if (step >= 0) checkpoints.push_back({.step = step, .path = Cat(output_directory, "/", name)});
   }
-  std::sort(candidates.rbegin(), candidates.rend());
+  std::sort(checkpoints.begin(), checkpoints.end(),
+            [](const CheckpointPath& a, const CheckpointPath& b) { return a.step < b.step; });
+  return checkpoints;
+}
+
+StatusOr<FoundCheckpoint> FindLatest(const std::string& output_directory) {
+  ANAM_ASSIGN_OR_RETURN(std::vector<CheckpointPath> checkpoints, ListCheckpoints(output_directory));
+  std::reverse(checkpoints.begin(), checkpoints.end());
   FoundCheckpoint found;
-  for (const auto& [step, directory] : candidates) {
-    StatusOr<Manifest> manifest = ReadManifest(directory);
+  for (const CheckpointPath& checkpoint : checkpoints) {
+    StatusOr<Manifest> manifest = ReadManifest(checkpoint.path);
     Status status = manifest.status();
-    if (status.ok()) status = VerifyFiles(*manifest, directory);
-    if (status.ok() && manifest->cursor.step != step) {
-      status = DataLoss(directory, ": its manifest is of step ", manifest->cursor.step);
+    if (status.ok()) status = VerifyFiles(checkpoint.path, *manifest);
+    if (status.ok() && manifest->step != checkpoint.step) {
+      status = DataLoss(checkpoint.path, ": its manifest is of step ", manifest->step);
     }
     if (status.ok()) {
-      found.directory = directory;
+      found.directory = checkpoint.path;
       found.manifest = *std::move(manifest);
       return found;
     }
     found.skipped.push_back(MessageOf(status));
   }
   return found;
+}
+
+Status RemoveStaging(const std::string& output_directory) {
+  if (!IsDirectory(output_directory)) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(output_directory));
+  for (const std::string& name : names) {
+    if (!name.starts_with(kStagingPrefix)) continue;
+    std::error_code error;
+    std::filesystem::remove_all(Cat(output_directory, "/", name), error);
+    if (error)
+      return Internal(output_directory, "/", name, ": cannot be removed: ", error.message());
+  }
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ChangedSpecKeys(const Json& before, const Json& after) {
+  std::vector<std::string> keys;
+  CollectChanges(before, after, "", &keys);
+  return keys;
 }
 
 }  // namespace anamnesis::checkpoint

@@ -12,81 +12,92 @@
 
 namespace anamnesis::checkpoint {
 
-inline constexpr const char* kManifestName = "manifest.json";
+inline constexpr char kManifestName[] = "manifest.json";
+inline constexpr char kStagingPrefix[] = ".staging-";
 
-struct ManifestFile {
+struct FileEntry {
   std::string name = "";  // within the directory
   uint64_t size_bytes = 0;
   std::string sha256 = "";
 };
 
-struct Cursor {
-  uint64_t seed = 0;
-  int64_t epoch = 0;          // 0-based; of the next step
-  int64_t step = 0;           // steps done over the whole run
-  int64_t step_in_epoch = 0;  // steps done in `epoch`
-};
-
-struct Platform {
-  std::string cpu;       // model name
-  std::string isa;       // instruction set that the kernels use, "avx512", …
-  std::string libtorch;  // version
-  int64_t threads = 1;   // of each rank
-  int64_t num_ranks = 1;
+// What decides bits besides the plan.
+struct Environment {
+  std::string cpu_model;
+  std::string instruction_set;
+  std::string torch_version;
+  int threads = 1;  // of each rank
 };
 
 struct Manifest {
-  int64_t version = 1;
+  int version = 1;
   std::string kind = "checkpoint";  // checkpoint | final_model
-  std::string task;
   std::string run_id;
-  uint64_t attempt = 1;        // the gang's epoch
-  Json spec = Json::object();  // every configuration key with its value
-  std::string spec_sha256;     // of the canonical text of `spec`
+  uint64_t attempt = 1;  // the gang's epoch
+  std::string task;
+  // The cursor.
+  std::string stream_digest;
+  uint64_t seed = 0;
+  int64_t epoch = 0;          // 0-based; of the next step
+  int64_t step_in_epoch = 0;  // steps done in `epoch`
+  int64_t step = 0;           // steps done over the whole run
+  int64_t total_steps = 0;
+  int64_t steps_executed = 0;  // over all attempts, steps lost by a kill included
+  int64_t tokens_trained = 0;  // by the steps that count
   std::string spec_yaml_sha256;
-  std::string model_name;
-  std::string model_sha256;
+  Json resolved_spec = Json::object();  // every configuration key with its value
+  Json stream = Json::object();         // stream::StreamSpec
+  int64_t cutoff_months = 0;
+  std::string base_model_name;
+  std::string base_model_sha256;
   std::string tokenizer_sha256;
   std::string shards_manifest_sha256;
   std::string subject_hashes_sha256;
-  int64_t cutoff_months = 0;
   std::vector<std::string> splits_read;
-  Json stream = Json::object();  // stream::StreamSpec
-  std::string stream_digest;
-  Cursor cursor;
-  int64_t lanes = 0;
   std::string engine;
   std::string determinism;
-  Platform platform;
+  std::string dtype;
+  int64_t lanes = 0;
+  int64_t rows_per_step = 0;  // G
+  int num_ranks = 1;
+  Environment environment;
   std::string bits_not_guaranteed;  // why a resumed run may differ in bits from an unbroken one; ""
                                     // when it may not
-  int64_t steps_executed = 0;       // over all attempts
-  int64_t tokens_trained = 0;       // by the steps that count
-  std::vector<ManifestFile> files;  // sorted by name, without manifest.json
+  std::vector<FileEntry> files;     // sorted by name, without manifest.json
 };
 
 Json ToJson(const Manifest& manifest);
-// kDataLoss names the key; an unknown version or key is refused.
+// What the file holds: indented JSON with sorted keys and a final newline.
+std::string ManifestText(const Manifest& manifest);
+// kDataLoss names the key; another version, an unknown or missing key is refused.
 StatusOr<Manifest> ManifestFromJson(const Json& json, const std::string& source);
 
-// The digest that `spec_sha256` holds.
-std::string SpecDigest(const Json& spec);
-// The dotted keys in which two resolved specs differ, sorted; a key that only one of them has
-// counts.
-std::vector<std::string> ChangedSpecKeys(const Json& before, const Json& after);
-
-StatusOr<ManifestFile> DescribeFile(const std::string& directory, const std::string& name);
+// kNotFound when the directory has no manifest, kDataLoss when it cannot be read.
 StatusOr<Manifest> ReadManifest(const std::string& directory);
 // Size and SHA-256 of every listed file; kDataLoss names the first that differs.
-Status VerifyFiles(const Manifest& manifest, const std::string& directory);
+Status VerifyFiles(const std::string& directory, const Manifest& manifest);
+
+struct CheckpointPath {
+  int64_t step = 0;
+  std::string path;
+};
+// The folders checkpoint-N of an output directory, by step; none when the directory is not there.
+StatusOr<std::vector<CheckpointPath>> ListCheckpoints(const std::string& output_directory);
 
 struct FoundCheckpoint {
   std::string directory;  // "" when there is none
   Manifest manifest;
   std::vector<std::string> skipped;  // newer checkpoint-N that do not verify, a line each
 };
-
-// The newest checkpoint-N of an output directory whose manifest and files verify.
+// The newest checkpoint-N whose manifest and files verify.
 StatusOr<FoundCheckpoint> FindLatest(const std::string& output_directory);
+
+// Removes what interrupted saves left behind (.staging-*). Only the holder of the output
+// directory's lock may.
+Status RemoveStaging(const std::string& output_directory);
+
+// The dotted keys in which two resolved specs differ, sorted; a key that only one of them has
+// counts.
+std::vector<std::string> ChangedSpecKeys(const Json& before, const Json& after);
 
 }  // namespace anamnesis::checkpoint

@@ -92,6 +92,9 @@ StatusOr<ChildProcess> ChildProcess::Spawn(const SpawnOptions& options) {
                                        O_WRONLY | O_CREAT | O_APPEND, 0666);
     ::posix_spawn_file_actions_adddup2(&actions.value, 1, 2);
   }
+  if (options.stdout_fd >= 0) {
+    ::posix_spawn_file_actions_adddup2(&actions.value, options.stdout_fd, 1);
+  }
   if (options.inherited_fd >= 0) {  // the same number twice clears close-on-exec
     ::posix_spawn_file_actions_adddup2(&actions.value, options.inherited_fd, options.inherited_fd);
   }

@@ -61,6 +61,13 @@ bool IsPrependingMetaspace(const Json& part) {
   return HasValue(part, "add_prefix_space", true);
 }
 
+// A split before every ▁: it cuts at each joint, and elsewhere the same alone as in the whole text.
+bool IsSplitBeforeMetaspace(const Json& part) {
+  return HasValue(part, "type", "Split") && part.contains("pattern") &&
+         HasValue(part["pattern"], "String", std::string(kMetaspace)) &&
+         HasValue(part, "behavior", "MergedWithNext") && !HasValue(part, "invert", true);
+}
+
 std::optional<std::string> ModelObjection(const Json& model) {
   if (!HasValue(model, "type", "BPE")) return "the model is not BPE";
   if (!IsAbsent(model, "dropout") && model["dropout"] != Json(0.0)) return "BPE dropout";
@@ -93,7 +100,8 @@ StatusOr<PhraseExactness> ReadPhraseExactness(std::string_view tokenizer_json,
   const Json& splitter = IsAbsent(settings, "pre_tokenizer") ? none : settings["pre_tokenizer"];
   if (normalizer.is_null() && IsPrependingMetaspace(splitter)) {
     result.needs_plain_start = true;
-  } else if (!(IsPrependThenReplace(normalizer) && splitter.is_null())) {
+  } else if (!(IsPrependThenReplace(normalizer) &&
+               (splitter.is_null() || IsSplitBeforeMetaspace(splitter)))) {
     result.reason = "the normalizer and pre-tokenizer are not SentencePiece-style";
     return result;
   }

@@ -46,52 +46,80 @@ uint32_t MaskedCrc(std::string_view data) {
   return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
-// The step of an encoded Event that holds a summary; 0 for any other.
-int64_t StepOf(std::string_view event) {
-  int64_t step = 0;
-  bool has_summary = false;
-  size_t at = 0;
-  const auto varint = [&] {
-    uint64_t value = 0;
-    for (int shift = 0; at < event.size() && shift < 64; shift += 7) {
-      const auto byte = static_cast<unsigned char>(event[at++]);
-      value |= static_cast<uint64_t>(byte & 127) << shift;
-      if (byte < 128) break;
-    }
-    return value;
+// Reads the fields of one protobuf message. Stops at what it does not understand.
+class FieldReader {
+ public:
+  explicit FieldReader(std::string_view message) : rest_(message) {}
+
+  // The next field; a length-delimited one has its content in `bytes`, a varint its value in `number`.
+  struct Field {
+    uint64_t key = 0;  // number << 3 | type
+    uint64_t number = 0;
+    std::string_view bytes;
   };
-  while (at < event.size()) {
-    const uint64_t key = varint();
-    if (key == (2 << 3 | 0)) {
-      step = static_cast<int64_t>(varint());
-    } else if ((key & 7) == 0) {
-      varint();
-    } else if ((key & 7) == 1) {
-      at += 8;
-    } else if ((key & 7) == 5) {
-      at += 4;
-    } else if ((key & 7) == 2) {
-      has_summary = has_summary || key == (5 << 3 | 2);
-      const uint64_t size = varint();
-      if (size > event.size()) return 0;
-      at += size;
-    } else {
-      return 0;
+  bool Next(Field* field) {
+    if (rest_.empty() || !Varint(&field->key)) return false;
+    switch (field->key & 7) {
+      case 0:
+        return Varint(&field->number);
+      case 1:
+        return Take(8, field);
+      case 2:
+        return Varint(&field->number) && Take(field->number, field);
+      case 5:
+        return Take(4, field);
+      default:
+        return false;
     }
   }
-  return has_summary ? step : 0;
+
+ private:
+  bool Varint(uint64_t* value) {
+    *value = 0;
+    for (int shift = 0; !rest_.empty() && shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(rest_.front());
+      rest_.remove_prefix(1);
+      *value |= static_cast<uint64_t>(byte & 127) << shift;
+      if (byte < 128) return true;
+    }
+    return false;
+  }
+  bool Take(uint64_t size, Field* field) {
+    if (size > rest_.size()) return false;
+    field->bytes = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return true;
+  }
+
+  std::string_view rest_;
+};
+
+void NoteSteps(std::string_view event, LastSteps* last) {
+  int64_t step = 0;
+  std::string_view summary;
+  FieldReader::Field field;
+  for (FieldReader fields(event); fields.Next(&field);) {
+    if (field.key == (2 << 3 | 0)) step = static_cast<int64_t>(field.number);
+    if (field.key == (5 << 3 | 2)) summary = field.bytes;
+  }
+  for (FieldReader values(summary); values.Next(&field);) {
+    const std::string_view value = field.bytes;
+    for (FieldReader inside(value); inside.Next(&field);) {
+      if (field.key != (1 << 3 | 2)) continue;
+      int64_t& known = (*last)[std::string(field.bytes)];
+      known = std::max(known, step);
+    }
+  }
 }
 
-int64_t LastStepOfFile(std::string_view content) {
-  int64_t last = 0;
+void NoteStepsOfFile(std::string_view content, LastSteps* last) {
   for (size_t at = 0; at + 16 <= content.size();) {
     uint64_t size = 0;
     std::memcpy(&size, content.data() + at, sizeof(size));
     if (size > content.size() - at - 16) break;
-    last = std::max(last, StepOf(content.substr(at + 12, size)));
+    NoteSteps(content.substr(at + 12, size), last);
     at += 16 + size;
   }
-  return last;
 }
 
 std::string HostName() {
@@ -134,21 +162,20 @@ std::string FrameRecord(std::string_view message) {
   return record;
 }
 
-StatusOr<int64_t> LastStepIn(const std::string& directory) {
-  int64_t last = 0;
+StatusOr<LastSteps> LastStepsIn(const std::string& directory) {
+  LastSteps last;
   if (!IsDirectory(directory)) return last;
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
   for (const std::string& name : names) {
     if (!name.starts_with("events.out.tfevents.")) continue;
     ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(directory + "/" + name));
-    last = std::max(last, LastStepOfFile(content));
+    NoteStepsOfFile(content, &last);
   }
   return last;
 }
 
 StatusOr<std::unique_ptr<EventWriter>> EventWriter::Open(const std::string& directory,
-                                                         int64_t last_step_written,
-                                                         const Clock& clock) {
+                                                         LastSteps written, const Clock& clock) {
   ANAM_RETURN_IF_ERROR(MakeDirectories(directory));
   const absl::Time now = clock.Now();
   const std::string stem = Cat(directory, "/events.out.tfevents.", absl::ToUnixSeconds(now), ".",
@@ -160,7 +187,7 @@ StatusOr<std::unique_ptr<EventWriter>> EventWriter::Open(const std::string& dire
     if (!file.valid() && errno == EEXIST) continue;
     if (!file.valid()) return InvalidArgument(path, ": cannot be created: ", ErrnoText(errno));
     std::unique_ptr<EventWriter> writer(
-        new EventWriter(path, std::move(file), last_step_written, clock));
+        new EventWriter(path, std::move(file), std::move(written), clock));
     ANAM_RETURN_IF_ERROR(writer->Append(
         FrameRecord(EncodeVersionEvent(absl::ToDoubleSeconds(now - absl::UnixEpoch())))));
     return writer;
@@ -168,9 +195,14 @@ StatusOr<std::unique_ptr<EventWriter>> EventWriter::Open(const std::string& dire
 }
 
 Status EventWriter::Write(int64_t step, const Scalars& scalars) {
-  if (step <= last_step_written_) return absl::OkStatus();
+  Scalars fresh;
+  for (const auto& scalar : scalars) {
+    const auto it = written_.find(scalar.first);
+    if (it == written_.end() || step > it->second) fresh.push_back(scalar);
+  }
+  if (fresh.empty()) return absl::OkStatus();
   const double now_s = absl::ToDoubleSeconds(clock_.Now() - absl::UnixEpoch());
-  return Append(FrameRecord(EncodeScalarEvent(now_s, step, scalars)));
+  return Append(FrameRecord(EncodeScalarEvent(now_s, step, fresh)));
 }
 
 Status EventWriter::Append(std::string_view record) {

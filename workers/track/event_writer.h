@@ -26,33 +26,32 @@ std::string EncodeVersionEvent(double wall_time_s);
 // The framed record around a message.
 std::string FrameRecord(std::string_view message);
 
-// The last step among the scalar events of the folder's event files, 0 without any; what is torn at a file's end is not
-// counted.
-StatusOr<int64_t> LastStepIn(const std::string& directory);
+// The last step of each tag in the folder's event files; what is torn at a file's end is not counted.
+using LastSteps = std::map<std::string, int64_t>;
+StatusOr<LastSteps> LastStepsIn(const std::string& directory);
 
 class EventWriter {
  public:
-  // A new file in `directory` (made when absent). Events of a step ≤ `last_step_written` are dropped: a resumed run
-  // gives LastStepIn(directory), so that no step is there twice.
+  // A new file in `directory` (made when absent). A scalar whose step is not above its tag's in `written` is dropped: a
+  // resumed run gives LastStepsIn(directory), so that no step is there twice.
   static StatusOr<std::unique_ptr<EventWriter>> Open(const std::string& directory,
-                                                     int64_t last_step_written,
-                                                     const Clock& clock);
+                                                     LastSteps written, const Clock& clock);
 
   // Appends one event and hands it to the system, so that a kill loses nothing that was written.
   Status Write(int64_t step, const Scalars& scalars);
   const std::string& path() const { return path_; }
 
  private:
-  EventWriter(std::string path, FileDescriptor file, int64_t last_step_written, const Clock& clock)
+  EventWriter(std::string path, FileDescriptor file, LastSteps written, const Clock& clock)
       : path_(std::move(path)),
         file_(std::move(file)),
-        last_step_written_(last_step_written),
+        written_(std::move(written)),
         clock_(clock) {}
   Status Append(std::string_view record);
 
   std::string path_;
   FileDescriptor file_;
-  int64_t last_step_written_;
+  LastSteps written_;
   const Clock& clock_;
 };
 

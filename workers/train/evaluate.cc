@@ -2,6 +2,7 @@
 #include "workers/train/evaluate.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <vector>
@@ -38,7 +39,7 @@ StatusOr<double> LaneLoss(adapter::TrainableModel& model, stream::Prefetcher& ro
 StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group& group,
                               stream::RowSource& source, const EvaluateOptions& options) {
   Evaluation result;
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   const collective::LaneRange lanes =
       collective::LanesOfRank(group.rank(), group.size(), options.num_lanes);
   result.rows = source.num_rows();

@@ -2,6 +2,7 @@
 #include "workers/train/step.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -49,10 +50,10 @@ Status StepRunner::RunThrowing(const StepInput& input, StepResult* result) {
     double loss_sum = 0;
     ANAM_RETURN_IF_ERROR(RunLane(lane, input, &loss_sum, &result->tokens));
     losses.push_back(loss_sum);
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     gradients_.Push(model_.flat_gradient());
   }
-  const at::NoGradGuard no_grad;
+  const c10::NoGradGuard no_grad;
   result->stop_requested = input.stop_requested;
   result->loss = SumLaneLosses(group_, options_.num_lanes, losses,
                                model_.flat_parameters().device(), &result->stop_requested) /

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/golden/oracle.h"
+
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+namespace anamnesis::golden {
+namespace {
+
+std::string SourceDirectory() {
+  const char* path = std::getenv("ANAMNESIS_SOURCE_DIR");
+  return path == nullptr ? "." : path;
+}
+
+// Removed when the program ends.
+struct TemporaryDirectory {
+  TemporaryDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "anamnesis-golden-XXXXXX");
+    if (mkdtemp(pattern.data()) != nullptr) path = pattern;
+  }
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path.empty()) std::filesystem::remove_all(path, ignored);
+  }
+  std::string path;
+};
+
+const TemporaryDirectory& Temporary() {
+  static const TemporaryDirectory directory;
+  return directory;
+}
+
+}  // namespace
+
+bool OracleIsPresent() {
+  return std::filesystem::exists(SourceDirectory() + "/.deps/oracle/stamp");
+}
+
+std::string RunOracle(const std::string& script, const std::string& arguments, int* status) {
+  const std::string root = SourceDirectory();
+  std::string command;
+  command.append("'").append(root).append("/tools/oracle' '").append(root);
+  command.append("/tests/golden/").append(script).append("' ").append(arguments).append(" 2>&1");
+  std::string output;
+  FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) {
+    *status = -1;
+    return output;
+  }
+  char block[4096];
+  size_t count = 0;
+  while ((count = fread(block, 1, sizeof(block), pipe)) > 0) output.append(block, count);
+  const int result = pclose(pipe);
+  *status = WIFEXITED(result) ? WEXITSTATUS(result) : -1;
+  return output;
+}
+
+const std::string& GoldenDirectory() {
+  static const std::string directory = [] {
+    const std::string path = ScratchDirectory("golden");
+    int status = 0;
+    const std::string output = RunOracle("make_golden.py", path, &status);
+    if (status == 0) return path;
+    std::cerr << output;
+    return std::string();
+  }();
+  return directory;
+}
+
+std::string ScratchDirectory(const std::string& name) {
+  const std::string path = Temporary().path + "/" + name;
+  std::filesystem::create_directories(path);
+  return path;
+}
+
+}  // namespace anamnesis::golden

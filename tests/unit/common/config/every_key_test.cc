@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every key of the table has an effect: here that a value other than the default reaches JobConfig
+// or is refused. The named effects themselves (plan field, metric, file) are tested by those who
+// make them; a key without a row here fails.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+#include "common/config/schema.h"
+#include "tests/unit/common/config/config_text.h"
+
+namespace anamnesis::config {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Effect {
+  const char* value;   // not the default, as of --set
+  const char* effect;  // plan:<field>, plan:<section>, metric:<name>, file:<what>, or refused
+};
+
+const std::map<std::string, Effect>& Effects() {
+  static const auto* effects = new std::map<std::string, Effect>{
+      {"model.model_name", {"/models/other", "plan:model.name"}},
+      {"model.max_length", {"64", "plan:data.stream.max_length"}},
+      {"model.num_classes", {"2", "refused"}},
+      {"model.revision", {"abc", "plan:model.directory"}},
+      {"model.pretrained_checkpoint", {"/x", "refused"}},
+      {"model.head_type", {"linear", "refused"}},
+      {"model.freeze_llm", {"true", "refused"}},
+      {"model.train_lora", {"true", "refused"}},
+      {"data.data_dir", {"/other", "plan:data.shards_directory"}},
+      {"data.vocab_filepath", {"/other", "plan:data.shards_directory"}},
+      {"data.labels_filepath", {"/other", "plan:data.shards_directory"}},
+      {"data.medical_lookup_filepath", {"/other", "plan:data.shards_directory"}},
+      {"data.lab_lookup_filepath", {"/other", "plan:data.shards_directory"}},
+      {"data.region_lookup_filepath", {"/other", "plan:data.shards_directory"}},
+      {"data.time_lookup_filepath", {"/other", "plan:data.shards_directory"}},
+      {"data.cutoff_months", {"3", "plan:data.stream.cutoff_months"}},
+      {"data.profile", {"fused", "refused"}},
+      {"data.value_mode", {"raw", "refused"}},
+      {"data.time_mode", {"delta", "refused"}},
+      {"data.unknown_tokens", {"drop", "plan:data.shards_directory"}},
+      {"data.apply_to", {"all", "plan:data.stream.apply_to"}},
+      {"data.boundary", {"inclusive", "plan:data.stream.boundary"}},
+      {"data.on_missing_date", {"keep", "plan:data.stream.on_missing_date"}},
+      {"data.truncation", {"oldest", "refused"}},
+      {"data.prompt.template", {"'{narrative}'", "refused"}},
+      {"data.prompt.question", {"Why?", "refused"}},
+      {"data.prompt.answers", {"{0: no, 1: yes}", "refused"}},
+      {"lora.r", {"4", "plan:lora.r"}},
+      {"lora.lora_alpha", {"32", "plan:lora.alpha"}},
+      {"lora.lora_dropout", {"0.5", "plan:lora.dropout"}},
+      {"lora.target_modules", {"all-linear", "plan:lora.all_linear"}},
+      {"lora.use_rslora", {"true", "plan:lora.use_rslora"}},
+      {"lora.modules_to_save", {"[lm_head]", "plan:lora.modules_to_save"}},
+      {"lora.exclude_modules", {"[k_proj]", "plan:lora.exclude_modules"}},
+      {"lora.bias", {"all", "refused"}},
+      {"lora.rank_pattern", {"{q_proj: 4}", "plan:lora.rank_pattern"}},
+      {"lora.alpha_pattern", {"{q_proj: 4}", "plan:lora.alpha_pattern"}},
+      {"training.output_dir", {"/elsewhere", "plan:output.directory"}},
+      {"training.overwrite_output_dir", {"true", "file:output_dir"}},
+      {"training.framework", {"peft", "plan:training.framework"}},
+      {"training.epochs", {"2", "plan:training.epochs"}},
+      {"training.batch_size", {"2", "plan:training.batch_size"}},
+      {"training.learning_rate", {"1e-5", "plan:training.learning_rate"}},
+      {"training.weight_decay", {"0.1", "plan:training.weight_decay"}},
+      {"training.gradient_accumulation_steps", {"2", "plan:training.gradient_accumulation_steps"}},
+      {"training.gradient_checkpointing", {"true", "refused"}},
+      {"training.load_in_4bit", {"true", "refused"}},
+      {"training.fp16", {"true", "refused"}},
+      {"training.bf16", {"true", "plan:model.dtype"}},
+      {"training.warmup_steps", {"3", "plan:training.warmup_steps"}},
+      {"training.logging_steps", {"3", "plan:training.logging_steps"}},
+      {"training.eval_steps", {"3", "plan:training.eval_steps"}},
+      {"training.save_steps", {"3", "plan:training.save_steps"}},
+      {"training.seed", {"7", "plan:training.seed"}},
+      {"training.lanes", {"8", "plan:training.lanes"}},
+      {"training.determinism", {"fast", "plan:training.determinism"}},
+      {"training.threads_per_rank", {"3", "plan:gang.threads"}},
+      {"training.lr_scheduler_type", {"cosine", "plan:training.lr_scheduler_type"}},
+      {"training.max_grad_norm", {"0", "plan:training.max_grad_norm"}},
+      {"training.eval_batch_size", {"3", "plan:training.eval_batch_size"}},
+      {"training.save_total_limit", {"3", "plan:training.save_total_limit"}},
+      {"training.early_stopping_patience", {"3", "plan:training.early_stopping_patience"}},
+      {"training.loss", {"focal", "refused"}},
+      {"training.class_weights", {"[1, 2]", "refused"}},
+      {"resources.ranks", {"2", "plan:gang.num_ranks"}},
+      {"resources.ranks_per_node", {"2", "refused"}},
+      {"wandb.enabled", {"true", "refused"}},
+      {"wandb.project", {"p", "refused"}},
+      {"wandb.run_name", {"r", "refused"}},
+      {"audit", {"strict", "refused"}},
+  };
+  return *effects;
+}
+
+// All typed members of a JobConfig, so that a difference shows which a key reaches.
+Json MembersOf(const JobConfig& job) {
+  const LoraSection& lora = job.lora;
+  const DataSection& data = job.data;
+  const TrainingSection& training = job.training;
+  const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(); };
+  return {{"model", {job.model.model_name, job.model.max_length, job.model.revision}},
+          {"data",
+           {data.data_dir, data.vocab_filepath, data.labels_filepath, data.medical_lookup_filepath,
+            data.lab_lookup_filepath, data.region_lookup_filepath, data.time_lookup_filepath,
+            data.cutoff_months, data.profile, data.value_mode, data.time_mode, data.unknown_tokens,
+            data.apply_to, data.boundary, data.on_missing_date, data.truncation}},
+          {"lora",
+           {lora.r, lora.lora_alpha, lora.lora_dropout, lora.use_rslora, lora.target_modules,
+            lora.target_regex, lora.all_linear, lora.modules_to_save, lora.exclude_modules,
+            lora.bias, lora.rank_pattern, lora.alpha_pattern}},
+          {"training",
+           {training.output_dir,
+            training.overwrite_output_dir,
+            training.framework,
+            training.epochs,
+            training.batch_size,
+            training.gradient_accumulation_steps,
+            training.learning_rate,
+            training.weight_decay,
+            training.bf16,
+            training.fp16,
+            training.gradient_checkpointing,
+            training.load_in_4bit,
+            training.warmup_steps,
+            training.logging_steps,
+            training.eval_steps,
+            training.save_steps,
+            training.seed,
+            or_null(training.lanes),
+            training.determinism,
+            or_null(training.threads_per_rank),
+            training.lr_scheduler_type,
+            training.max_grad_norm,
+            or_null(training.eval_batch_size),
+            training.save_total_limit,
+            training.early_stopping_patience}},
+          {"job", {job.wandb_enabled, or_null(job.ranks), job.audit}}};
+}
+
+TEST(EveryKey, HasARowInTheTableOfEffects) {
+  for (const KeyRow& row : Schema()) {
+    EXPECT_TRUE(Effects().contains(std::string(row.path))) << row.path;
+  }
+  EXPECT_EQ(Effects().size(), Schema().size());
+}
+
+TEST(EveryKey, ChangesTheJobOrIsRefused) {
+  const auto before = Load(kSmall);
+  ASSERT_TRUE(before.ok()) << before.status();
+  for (const auto& [key, effect] : Effects()) {
+    const auto after = LoadWith({Cat(key, "=", effect.value)});
+    if (std::string(effect.effect) == "refused") {
+      EXPECT_EQ(after.status().code(), absl::StatusCode::kUnimplemented) << key;
+      EXPECT_THAT(MessageOf(after.status()), HasSubstr("not built yet")) << key;
+      continue;
+    }
+    ASSERT_TRUE(after.ok()) << key << ": " << after.status();
+    EXPECT_NE(MembersOf(*before), MembersOf(*after)) << key << " reaches no member of JobConfig";
+    EXPECT_NE(before->resolved, after->resolved) << key;
+  }
+}
+
+TEST(EveryKey, HasHelpAndADefaultOfItsType) {
+  for (const KeyRow& row : Schema()) {
+    EXPECT_FALSE(row.help.empty()) << row.path;
+    EXPECT_NE(row.tasks, 0U) << row.path;
+    EXPECT_EQ(row.required & ~row.tasks, 0U) << row.path;
+    EXPECT_EQ(row.type == ValueType::kEnum, !row.choices.empty()) << row.path;
+    const Json fallback = DefaultOf(row);
+    if (fallback.is_null()) continue;
+    const std::string text = fallback.is_string() ? fallback.get<std::string>() : fallback.dump();
+    const auto job = LoadWith({Cat(row.path, "=", text)});
+    EXPECT_TRUE(job.ok()) << row.path << ": " << job.status();
+  }
+}
+
+}  // namespace
+}  // namespace anamnesis::config

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known and not built yet is refused by key and value, with exit code 6, and never ignored.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "common/config/schema.h"
+#include "tests/unit/common/config/config_text.h"
+
+namespace anamnesis::config {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+TEST(NotBuilt, IsRefusedByKeyAndValue) {
+  for (const char* setting : {"training.load_in_4bit=true",
+                              "training.gradient_checkpointing=true",
+                              "training.fp16=true",
+                              "wandb.enabled=true",
+                              "data.profile=fused",
+                              "data.time_mode=interval",
+                              "data.time_mode=delta",
+                              "data.time_mode=age",
+                              "data.time_mode=date",
+                              "data.value_mode=raw",
+                              "data.truncation=newest",
+                              "data.prompt.question=Why?",
+                              "training.loss=focal",
+                              "training.class_weights=[1, 2]",
+                              "model.head_type=mlp",
+                              "model.pretrained_checkpoint=/x",
+                              "model.num_classes=2",
+                              "model.freeze_llm=true",
+                              "model.train_lora=true",
+                              "lora.bias=all",
+                              "lora.bias=lora_only",
+                              "resources.ranks_per_node=2",
+                              "resources.ranks={min: 1, max: 2}",
+                              "audit=strict"}) {
+    const Status status = LoadWith({setting}).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << setting;
+    EXPECT_EQ(ExitCodeOf(status), 6);
+    const std::string text = setting;
+    EXPECT_THAT(MessageOf(status),
+                AllOf(HasSubstr(text.substr(0, text.find('='))), HasSubstr("not built yet")));
+  }
+}
+
+TEST(NotBuilt, TheValueIsNamedWithItsPlace) {
+  EXPECT_EQ(MessageOf(Load(std::string(kSmall) + "  load_in_4bit: yes\n").status()),
+            "job.yaml:12:3: training.load_in_4bit: yes is not built yet: use false");
+}
+
+TEST(NotBuilt, AWandbSectionWithoutEnabledMeansEnabled) {
+  EXPECT_EQ(MessageOf(Load(std::string(kSmall) + "wandb:\n  project: p\n").status()),
+            "job.yaml:12:1: wandb.enabled: true (a wandb section without it) is not built yet: "
+            "use enabled: false");
+  const auto off = Load(std::string(kSmall) + "wandb:\n  enabled: false\n  project: p\n");
+  ASSERT_TRUE(off.ok());
+  EXPECT_TRUE(off->wandb_present);
+  EXPECT_FALSE(off->wandb_enabled);
+}
+
+TEST(NotBuilt, AllAreListedAtOnce) {
+  const Status status =
+      Load(std::string(kSmall) + "  load_in_4bit: true\n  fp16: true\n", {"data.profile=fused"})
+          .status();
+  const std::string text = MessageOf(status);
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
+  EXPECT_THAT(
+      text, AllOf(HasSubstr("load_in_4bit"), HasSubstr("fp16"), HasSubstr("--set: data.profile")));
+}
+
+TEST(NotBuilt, AWrongFileIsToldToBeWrongFirst) {
+  const Status status = LoadWith({"training.fp16=true", "training.epochs=0"}).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(MessageOf(status), Not(HasSubstr("not built yet")));
+}
+
+TEST(NotBuilt, EveryOtherTaskIsRefused) {
+  for (const Task task : AllTasks()) {
+    if (IsBuilt(task)) continue;
+    const Status status = Load(kSmall, {}, task).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << NameOf(task);
+    EXPECT_THAT(MessageOf(status), HasSubstr(Cat("task: ", NameOf(task), " is not built yet")));
+  }
+}
+
+TEST(NotBuilt, ValuesThatAreWhatRunsAnywayAreAccepted) {
+  for (const char* setting :
+       {"training.loss=cross_entropy", "lora.bias=none", "audit=default", "data.profile=seed",
+        "data.time_mode=none", "training.fp16=false", "wandb.enabled=false"}) {
+    EXPECT_TRUE(LoadWith({setting}).ok()) << setting;
+  }
+}
+
+}  // namespace
+}  // namespace anamnesis::config

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the worker knows of its machine and its own process.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/io/file.h"
+
+namespace anamnesis::agent {
+
+int64_t UsableCores();  // by the affinity mask
+std::string HostName();
+// Since this process was started (by exec of the command line's program, which it replaced).
+absl::Duration SinceProcessStart();
+// The path of a program beside this one. kNotFound when it is not there.
+StatusOr<std::string> SiblingProgram(const std::string& name);
+
+// Runs a program to its end with our environment and stderr; returns its standard output. A
+// non-zero exit becomes the status of that exit code, with `what` in its text.
+StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::string& what);
+
+// SIGINT, SIGTERM and SIGHUP as a descriptor that is readable once a signal came; they no longer
+// end the process.
+StatusOr<FileDescriptor> CatchInterrupts();
+
+}  // namespace anamnesis::agent

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arguments of `run`.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/config/job_config.h"
+
+namespace anamnesis::agent {
+
+struct RunOptions {
+  config::Task task = config::Task::kPretrainLlm;
+  std::string config_path;
+  std::vector<std::string> overrides;  // KEY=VALUE
+  std::optional<int64_t> ranks;
+  std::optional<int64_t> threads_per_rank;
+  std::optional<int64_t> slots;
+  bool resume = false;
+  bool keep_plan = false;
+  std::string data_dir;  // "" for the default
+  int64_t stall_seconds = 60;
+  std::vector<std::string> words;  // as typed, after the program's name
+};
+
+// Parses argv[0] = "run" and what follows. Nothing, with `exit_code` set, when the process is to
+// end (usage error: 2, a message on stderr; --help: 0).
+std::optional<RunOptions> ParseRunOptions(int argc, char** argv, int* exit_code);
+
+// The command that continues this run, as a user types it.
+std::string ResumeCommand(const RunOptions& options);
+
+// $ANAMNESIS_DATA_DIR, else $XDG_DATA_HOME/anamnesis, else ~/.local/share/anamnesis.
+StatusOr<std::string> DefaultDataDirectory();
+
+}  // namespace anamnesis::agent

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/agent/summary.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "workers/stream/row_source.h"
+
+namespace anamnesis::agent {
+namespace {
+
+std::string Fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+double TokensPerSecond(const RunFigures& figures) {
+  return figures.step_seconds > 0
+             ? static_cast<double>(figures.global_tokens) / figures.step_seconds
+             : 0;
+}
+
+Json Number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+
+Json TotalsJson(const stream::StreamTotals& totals) {
+  return {{"subjects", totals.num_subjects},     {"events", totals.num_events},
+          {"cut_events", totals.num_cut_events}, {"documents", totals.num_documents},
+          {"pieces", totals.num_pieces},         {"tokens", totals.num_tokens},
+          {"labels", totals.num_labels}};
+}
+
+std::string AdapterPath(const SummaryInput& input) {
+  return input.output_directory + "/final_model";
+}
+
+}  // namespace
+
+Json SummaryJson(const SummaryInput& input) {
+  const RunFigures& figures = input.figures;
+  const bool done = input.outcome.status.ok();
+  Json ranks = Json::array();
+  for (size_t rank = 0; rank < figures.ranks.size(); ++rank) {
+    const RankFigures& own = figures.ranks[rank];
+    ranks.push_back({{"rank", rank},
+                     {"tokens", own.tokens},
+                     {"cpu_seconds", own.cpu_seconds},
+                     {"steps", own.steps}});
+  }
+  Json json = {{"version", 1},
+               {"status", done                  ? "done"
+                          : input.outcome.saved ? "stopped"
+                                                : "failed"},
+               {"reason", MessageOf(input.outcome.status)},
+               {"run_id", input.run_id},
+               {"attempt", input.attempt},
+               {"resumed_step", input.resumed_step},
+               {"step", figures.last_step},
+               {"total_steps", figures.total_steps},
+               {"steps_executed", input.steps_executed},
+               {"first_loss", Number(figures.first_loss)},
+               {"last_loss", Number(figures.last_loss)},
+               {"first_tuning_loss",
+                figures.first_tuning_loss ? Number(*figures.first_tuning_loss) : Json(nullptr)},
+               {"tuning_loss", figures.tuning_loss ? Number(*figures.tuning_loss) : Json(nullptr)},
+               {"tokens", figures.global_tokens},
+               {"tokens_per_second", TokensPerSecond(figures)},
+               {"first_step_seconds", figures.first_step_seconds},
+               {"wall_seconds", input.wall_seconds},
+               {"bits_not_guaranteed", figures.bits_not_guaranteed},
+               {"ranks", ranks},
+               {"train", TotalsJson(input.data.train)},
+               {"tuning", input.data.plan.tuning_index.empty() ? Json(nullptr)
+                                                               : TotalsJson(input.data.tuning)},
+               {"adapter", done ? Json(AdapterPath(input)) : Json(nullptr)}};
+  json["tokens_trained"] =
+      input.outcome.done.empty() ? Json(nullptr) : Json(input.outcome.done[0].tokens_trained);
+  json["adapter_sha256"] = done && !input.outcome.done.empty()
+                               ? Json(input.outcome.done[0].final_sha256)
+                               : Json(nullptr);
+  return json;
+}
+
+std::string SummaryText(const SummaryInput& input) {
+  const RunFigures& figures = input.figures;
+  if (!input.outcome.status.ok()) {
+    std::string text = Cat("after ", figures.last_step, " of ", figures.total_steps,
+                           " steps: ", input.advice, "\n");
+    if (!input.resume_command.empty()) text += Cat("  continue:  ", input.resume_command, "\n");
+    return text;
+  }
+  std::string text = Cat(
+      "done: ", figures.total_steps, " steps, ", ClockText(static_cast<double>(input.wall_seconds)),
+      " in all, ", Fixed(TokensPerSecond(figures), 0), " tokens/s in the steps, first step after ",
+      Fixed(figures.first_step_seconds, 1), " s\n");
+  text += Cat("  loss:      ", Fixed(figures.first_loss, 4), " at the start, ",
+              Fixed(figures.last_loss, 4), " at the end\n");
+  if (figures.tuning_loss.has_value()) {
+    text += Cat("  on tuning: ", Fixed(*figures.tuning_loss, 4), " nats a label\n");
+  }
+  if (!figures.bits_not_guaranteed.empty()) {
+    text += Cat("  bits_not_guaranteed: ", figures.bits_not_guaranteed, "\n");
+  }
+  text += Cat("  adapter:   ", AdapterPath(input), "\n");
+  text += Cat("  curves:    tensorboard --logdir ", input.output_directory, "/runs\n");
+  text +=
+      Cat("  next:      python3 -c \"from peft import AutoPeftModelForCausalLM as M; "
+          "print(M.from_pretrained('",
+          AdapterPath(input), "'))\"\n");
+  return text;
+}
+
+}  // namespace anamnesis::agent

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// anamnesis-rank PLAN.json [--channel-fd N] | --check-model DIR: one rank of a gang, or one alone by hand.
+#include <unistd.h>
+
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "common/base/status.h"
+#include "workers/contract/plan.h"
+#include "workers/contract/report.h"
+#include "workers/model/config.h"
+#include "workers/model/weight_files.h"
+#include "workers/train/rank_channel.h"
+#include "workers/train/status_from_torch.h"
+#include "workers/train/trainer.h"
+
+namespace anamnesis {
+namespace {
+
+constexpr char kUsage[] =
+    "usage: anamnesis-rank PLAN.json [--channel-fd N]\n"
+    "       anamnesis-rank --check-model DIR\n"
+    "Trains what PLAN.json says (docs/formats/plan.md), or checks that DIR holds a model that can be trained.\n"
+    "Example: anamnesis-rank out/.anamnesis/plan-rank-0.json\n";
+
+train::RankChannel* signalled_channel = nullptr;
+
+void OnStopSignal(int) {
+  if (signalled_channel != nullptr) signalled_channel->RequestStop();
+}
+
+void StopOnSignals(train::RankChannel* channel) {
+  signalled_channel = channel;
+  struct sigaction action {};
+  action.sa_handler = OnStopSignal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+// A model directory as far as it can be told without reading the weights.
+Status CheckModel(const std::string& directory) {
+  ANAM_ASSIGN_OR_RETURN(const model::ModelConfig config, model::ReadModelConfig(directory));
+  ANAM_ASSIGN_OR_RETURN(const model::WeightFiles weights, model::WeightFiles::Open(directory));
+  return weights.CheckAgainst(model::ExpectedTensors(config));
+}
+
+Status Train(const std::string& plan_path, const std::shared_ptr<train::RankChannel>& channel) {
+  ANAM_ASSIGN_OR_RETURN(const contract::TrainPlan plan, contract::ReadTrainPlan(plan_path));
+  return train::StatusFromTorch([&]() -> Status {
+    ANAM_ASSIGN_OR_RETURN(const auto trainer, train::Trainer::Create(plan, channel));
+    return trainer->Run();
+  });
+}
+
+int ReportEnd(const Status& status, train::RankChannel* channel) {
+  if (status.ok()) return 0;
+  std::fprintf(stderr, "anamnesis-rank: %s\n", MessageOf(status).c_str());
+  // A stop that was asked for is no error; `done` has been sent.
+  if (channel != nullptr && !absl::IsAborted(status)) {
+    channel->Report("error", contract::ErrorMessage(status)).IgnoreError();
+  }
+  return absl::IsAborted(status) ? 130 : ExitCodeOf(status);
+}
+
+int Usage() {
+  std::fputs(kUsage, stderr);
+  return 2;
+}
+
+int Main(int argc, char** argv) {
+  const std::string_view first = argc > 1 ? argv[1] : "";
+  if (first == "--help" || first == "-h") {
+    std::fputs(kUsage, stdout);
+    return 0;
+  }
+  if (first == "--check-model") {
+    return argc == 3 ? ReportEnd(CheckModel(argv[2]), nullptr) : Usage();
+  }
+  if (first.empty() || first.starts_with("-") || (argc != 2 && argc != 4)) return Usage();
+  std::optional<int> fd;
+  if (argc == 4) {
+    int number = -1;
+    const char* end = argv[3] + std::strlen(argv[3]);
+    const auto [stop, error] = std::from_chars(argv[3], end, number);
+    if (std::string_view(argv[2]) != "--channel-fd" || error != std::errc() || stop != end ||
+        number < 0) {
+      return Usage();
+    }
+    fd = number;
+  }
+  // shared: the rendezvous store inside the process group keeps the channel too.
+  const auto channel = std::make_shared<train::RankChannel>(fd);
+  StopOnSignals(channel.get());
+  return ReportEnd(Train(std::string(first), channel), channel.get());
+}
+
+}  // namespace
+}  // namespace anamnesis
+
+int main(int argc, char** argv) {
+  // Torch's threads and libraries have nothing to say at exit; reports are already out.
+  const int code = anamnesis::Main(argc, argv);
+  std::fflush(nullptr);
+  _exit(code);
+}

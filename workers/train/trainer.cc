@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trainer: the loop.
+#include "workers/train/trainer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <ctime>
+#include <utility>
+
+#include "workers/train/evaluate.h"
+
+namespace anamnesis::train {
+namespace {
+
+double CpuSeconds() {
+  timespec time{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+}  // namespace
+
+EpochShape Trainer::CurrentEpoch() const {
+  return {train_rows_->num_rows(), rows_per_step(), static_cast<int>(plan_.training.lanes)};
+}
+
+bool Trainer::due(int64_t every, bool end_of_epoch) const {
+  if (state_.global_step == plan_.training.total_steps) return true;
+  return every > 0 ? state_.global_step % every == 0 : end_of_epoch;
+}
+
+Status Trainer::Run() {
+  begin_ = clock_.Monotonic();
+  Next next = state_.stopped_early || state_.global_step == plan_.training.total_steps
+                  ? Next::kFinish
+                  : Next::kContinue;
+  int64_t first_step = first_step_in_epoch_;
+  for (int64_t epoch = first_epoch_; next == Next::kContinue && epoch < plan_.training.epochs;
+       ++epoch) {
+    ANAM_ASSIGN_OR_RETURN(next, RunEpoch(epoch, first_step));
+    first_step = 0;
+  }
+  if (next != Next::kStop) ANAM_RETURN_IF_ERROR(SaveFinalModel());
+  ANAM_RETURN_IF_ERROR(ReportDone());
+  if (next != Next::kStop) return absl::OkStatus();
+  return Aborted("stopped after step ", state_.global_step, " of ", plan_.training.total_steps,
+                 "; the checkpoint is saved, --resume continues");
+}
+
+StatusOr<Trainer::Next> Trainer::RunEpoch(int64_t epoch, int64_t first_step) {
+  ANAM_RETURN_IF_ERROR(train_rows_->SelectEpoch(epoch));
+  const EpochShape shape = CurrentEpoch();
+  stream::Prefetcher rows(*train_rows_, RowsOfLanes(shape, step_runner_->lanes(), first_step),
+                          static_cast<size_t>(2 * plan_.training.batch_size));
+  for (int64_t step = first_step; step < shape.num_steps(); ++step) {
+    ANAM_RETURN_IF_ERROR(RunStep(epoch, step, rows));
+    ANAM_ASSIGN_OR_RETURN(const Next next, AfterStep(epoch, step));
+    if (next != Next::kContinue) return next;
+  }
+  return Next::kContinue;
+}
+
+Status Trainer::RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher& rows) {
+  const EpochShape shape = CurrentEpoch();
+  StepInput input;
+  input.step = state_.global_step + 1;
+  contract::StepReport report;
+  for (int64_t row = shape.StepBegin(step_in_epoch); row < shape.StepEnd(step_in_epoch); ++row) {
+    ++input.num_rows;
+    input.num_labels += train_rows_->RowLabels(row);
+    report.global_tokens += train_rows_->RowTokens(row);
+  }
+  input.learning_rate = schedule_->RateAt(input.step);
+  input.stop_requested = channel_->stop_requested();
+  input.next_row = [&rows] { return rows.Next(); };
+  input.alive = [this] { channel_->Alive(); };
+
+  const double cpu_begin = CpuSeconds();
+  const absl::Duration begin = clock_.Monotonic();
+  ANAM_ASSIGN_OR_RETURN(const StepResult result, step_runner_->Run(input));
+  report.seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin);
+  report.cpu_seconds = CpuSeconds() - cpu_begin;
+
+  stop_requested_ = result.stop_requested;
+  state_.global_step = input.step;
+  state_.epoch = static_cast<double>(epoch) + static_cast<double>(step_in_epoch + 1) /
+                                                  static_cast<double>(shape.num_steps());
+  state_.num_input_tokens_seen += report.global_tokens;
+  state_.loss_sum += result.loss;
+  state_.loss_sum_since_log += result.loss;
+  ++state_.steps_since_log;
+  ++state_.steps_executed;
+  ++done_.steps_executed;
+  done_.train_loss += result.loss;
+  done_.cpu_seconds += report.cpu_seconds;
+  done_.rank_tokens += result.tokens;
+  report.step = input.step;
+  report.epoch = state_.epoch;
+  report.loss = result.loss;
+  report.grad_norm = result.grad_norm;
+  report.learning_rate = input.learning_rate;
+  report.tokens = result.tokens;
+  report.labels = input.num_labels;
+  ANAM_RETURN_IF_ERROR(channel_->Report("step", contract::ToJson(report)));
+  return LogTraining(report);
+}
+
+Status Trainer::LogTraining(const contract::StepReport& report) {
+  if (state_.global_step % plan_.training.logging_steps != 0) return absl::OkStatus();
+  const double loss = state_.loss_sum_since_log / static_cast<double>(state_.steps_since_log);
+  state_.loss_sum_since_log = 0;
+  state_.steps_since_log = 0;
+  state_.log_history.push_back({{"epoch", state_.epoch},
+                                {"grad_norm", report.grad_norm},
+                                {"learning_rate", report.learning_rate},
+                                {"loss", loss},
+                                {"step", state_.global_step}});
+  if (events_ == nullptr) return absl::OkStatus();
+  return events_->Write(state_.global_step, {{"train/loss", loss},
+                                             {"train/grad_norm", report.grad_norm},
+                                             {"train/learning_rate", report.learning_rate},
+                                             {"train/epoch", state_.epoch}});
+}
+
+StatusOr<Trainer::Next> Trainer::AfterStep(int64_t epoch, int64_t step_in_epoch) {
+  const bool end_of_epoch = step_in_epoch + 1 == CurrentEpoch().num_steps();
+  if (tuning_rows_ != nullptr && due(plan_.training.eval_steps, end_of_epoch)) {
+    ANAM_RETURN_IF_ERROR(EvaluateTuning());
+  }
+  const bool last = state_.global_step == plan_.training.total_steps;
+  const bool stop = stop_requested_ && !last && !state_.stopped_early;
+  if (stop || state_.stopped_early || due(plan_.training.save_steps, end_of_epoch)) {
+    ANAM_RETURN_IF_ERROR(SaveCheckpoint(epoch, step_in_epoch));
+  }
+  if (stop) return Next::kStop;
+  return last || state_.stopped_early ? Next::kFinish : Next::kContinue;
+}
+
+Status Trainer::EvaluateTuning() {
+  const absl::Duration begin = clock_.Monotonic();
+  const int64_t micro_batch = plan_.training.eval_batch_size > 0 ? plan_.training.eval_batch_size
+                                                                 : plan_.training.batch_size;
+  ANAM_ASSIGN_OR_RETURN(
+      const Evaluation evaluation,
+      Evaluate(*model_, *group_, *tuning_rows_,
+               {.num_lanes = static_cast<int>(plan_.training.lanes),
+                .micro_batch_rows = micro_batch,
+                .alive = [this] { channel_->Alive(); }}));
+  const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin);
+  if (!std::isfinite(evaluation.loss)) {
+    return InvalidArgument("step ", state_.global_step, ": the evaluation loss is ",
+                           evaluation.loss, "; lower training.learning_rate");
+  }
+  if (!state_.best_metric || evaluation.loss < *state_.best_metric) {
+    state_.best_metric = evaluation.loss;
+    state_.best_global_step = state_.global_step;
+    state_.evaluations_without_improvement = 0;
+  } else {
+    ++state_.evaluations_without_improvement;
+  }
+  const int64_t patience = plan_.training.early_stopping_patience;
+  state_.stopped_early = patience > 0 && state_.evaluations_without_improvement >= patience;
+  const double perplexity = std::exp(evaluation.loss);
+  state_.log_history.push_back(
+      {{"epoch", state_.epoch},
+       {"eval_loss", evaluation.loss},
+       {"eval_perplexity", std::isfinite(perplexity) ? Json(perplexity) : Json("inf")},
+       {"eval_runtime", seconds},
+       {"eval_samples_per_second", static_cast<double>(evaluation.rows) / std::max(seconds, 1e-9)},
+       {"eval_steps_per_second",
+        std::ceil(static_cast<double>(evaluation.rows) / static_cast<double>(micro_batch)) /
+            std::max(seconds, 1e-9)},
+       {"step", state_.global_step}});
+  if (!is_first()) return absl::OkStatus();
+  contract::EvalReport report;
+  report.step = state_.global_step;
+  report.epoch = state_.epoch;
+  report.loss = evaluation.loss;
+  report.labels = evaluation.labels;
+  report.seconds = seconds;
+  ANAM_RETURN_IF_ERROR(channel_->Report("eval", contract::ToJson(report)));
+  if (events_ == nullptr) return absl::OkStatus();
+  return events_->Write(state_.global_step,
+                        {{"eval/loss", evaluation.loss}, {"eval/perplexity", perplexity}});
+}
+
+Status Trainer::ReportDone() {
+  done_.step = state_.global_step;
+  done_.tokens_trained = state_.num_input_tokens_seen;
+  if (done_.steps_executed > 0) done_.train_loss /= static_cast<double>(done_.steps_executed);
+  return channel_->Report("done", contract::ToJson(done_));
+}
+
+}  // namespace anamnesis::train

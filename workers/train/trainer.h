@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trainer: one rank's run of a TrainPlan from its first step, or from a checkpoint, to final_model/. All ranks run the
+// same loop; rank 0 also logs, saves and answers for the results. Order of rows, dropout and sums are functions of
+// (stream digest, seed, epoch, step), so a resumed run has the bits of an uninterrupted one. Torch's exceptions fly, except
+// those of a step. Thread-compatible.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/status.h"
+#include "workers/adapter/trainable.h"
+#include "workers/checkpoint/checkpoint.h"
+#include "workers/collective/group.h"
+#include "workers/contract/plan.h"
+#include "workers/contract/report.h"
+#include "workers/stream/prefetch.h"
+#include "workers/stream/row_source.h"
+#include "workers/track/event_writer.h"
+#include "workers/track/trainer_state.h"
+#include "workers/train/epoch_rows.h"
+#include "workers/train/optimizer.h"
+#include "workers/train/rank_channel.h"
+#include "workers/train/schedule.h"
+#include "workers/train/step.h"
+
+namespace anamnesis::train {
+
+class Trainer {
+ public:
+  // Reports `started`, forms the gang, loads the model, opens the rows and, with a checkpoint in the plan, verifies and
+  // loads it. Everything is borrowed and outlives the trainer; `channel` is shared with the rendezvous store.
+  static StatusOr<std::unique_ptr<Trainer>> Create(const contract::TrainPlan& plan,
+                                                   std::shared_ptr<RankChannel> channel,
+                                                   const Clock& clock = Clock::System());
+
+  // Trains to the end and writes final_model/ (rank 0). After a stop request: the step is finished, a checkpoint saved,
+  // and kAborted (exit code 130) returned; `done` is reported in both cases.
+  Status Run();
+
+  const track::TrainerState& state() const { return state_; }
+  const adapter::TrainableModel& model() const { return *model_; }
+
+ private:
+  enum class Next { kContinue, kFinish, kStop };
+
+  Trainer(const contract::TrainPlan& plan, std::shared_ptr<RankChannel> channel,
+          const Clock& clock);
+  // trainer_open.cc
+  Status Open();
+  Status CheckPlan() const;
+  Status ReportStarted();
+  Status OpenRows();
+  Status FormGroup();
+  Status OpenLogs();
+  Status LoadCheckpoint();
+  Status CheckSameRun(const checkpoint::Manifest& manifest) const;
+  Status SeekCursor();
+  // trainer.cc
+  StatusOr<Next> RunEpoch(int64_t epoch, int64_t first_step);
+  Status RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher& rows);
+  StatusOr<Next> AfterStep(int64_t epoch, int64_t step_in_epoch);
+  Status LogTraining(const contract::StepReport& report);
+  Status EvaluateTuning();
+  Status ReportDone();
+  // trainer_save.cc
+  Status SaveCheckpoint(int64_t epoch, int64_t step_in_epoch);
+  Status SaveFinalModel();
+  Status SaveAs(const std::string& name, const checkpoint::Manifest& manifest, bool with_optimizer);
+  std::vector<checkpoint::OptimizerTensor> OptimizerTensors();
+  checkpoint::Manifest MakeManifest(int64_t epoch, int64_t step_in_epoch) const;
+
+  bool is_first() const { return plan_.gang.rank == 0; }
+  bool due(int64_t every, bool end_of_epoch) const;
+  int64_t rows_per_step() const {
+    return plan_.training.batch_size * plan_.training.gradient_accumulation_steps;
+  }
+  EpochShape CurrentEpoch() const;
+
+  contract::TrainPlan plan_;
+  std::shared_ptr<RankChannel> channel_;
+  const Clock& clock_;
+  checkpoint::Environment environment_;
+  std::string bits_not_guaranteed_;  // why a resumed run's bits may differ; "" when they may not
+  std::unique_ptr<collective::Group> group_;
+  std::unique_ptr<adapter::TrainableModel> model_;
+  std::unique_ptr<stream::RowSource> train_rows_;
+  std::unique_ptr<stream::RowSource> tuning_rows_;  // null without a tuning split
+  std::optional<AdamW> optimizer_;
+  std::optional<Schedule> schedule_;
+  std::unique_ptr<StepRunner> step_runner_;
+  std::unique_ptr<track::EventWriter> events_;  // rank 0
+  track::TrainerState state_;
+  int64_t first_epoch_ = 0;          // of the cursor
+  int64_t first_step_in_epoch_ = 0;  // of the cursor
+  std::optional<double> last_evaluation_;
+  int64_t last_saved_step_ = -1;
+  bool stop_requested_ = false;  // agreed by all ranks
+  absl::Duration begin_;
+  contract::DoneReport done_;
+};
+
+}  // namespace anamnesis::train

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trainer: checkpoints and final_model/, written by rank 0 while the others wait.
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "common/io/file.h"
+#include "workers/train/trainer.h"
+
+namespace anamnesis::train {
+
+std::vector<checkpoint::OptimizerTensor> Trainer::OptimizerTensors() {
+  std::vector<checkpoint::OptimizerTensor> tensors;
+  const std::span<float> exp_avg(optimizer_->exp_avg());
+  const std::span<float> exp_avg_sq(optimizer_->exp_avg_sq());
+  for (const ParameterSpan& span : optimizer_->layout()) {
+    const auto offset = static_cast<size_t>(span.offset);
+    const auto size = static_cast<size_t>(span.size);
+    tensors.push_back(
+        {span.name, exp_avg.subspan(offset, size), exp_avg_sq.subspan(offset, size)});
+  }
+  return tensors;
+}
+
+checkpoint::Manifest Trainer::MakeManifest(int64_t epoch, int64_t step_in_epoch) const {
+  checkpoint::Manifest manifest;
+  manifest.run_id = plan_.gang.run_id;
+  manifest.attempt = plan_.gang.epoch;
+  manifest.task = plan_.task;
+  manifest.stream_digest = plan_.data.stream_digest;
+  manifest.seed = plan_.training.seed;
+  manifest.epoch = epoch;
+  manifest.step_in_epoch = step_in_epoch;
+  manifest.step = state_.global_step;
+  manifest.total_steps = plan_.training.total_steps;
+  manifest.steps_executed = state_.steps_executed;
+  manifest.spec_yaml_sha256 = plan_.output.spec_yaml_sha256;
+  manifest.resolved_spec = plan_.output.resolved_spec;
+  manifest.stream = plan_.data.stream;
+  manifest.cutoff_months = plan_.data.stream.value("cutoff_months", int64_t{0});
+  manifest.tokenizer_sha256 = plan_.data.stream.value("tokenizer_sha256", "");
+  manifest.base_model_name = plan_.model.name;
+  manifest.base_model_sha256 = plan_.model.sha256;
+  manifest.shards_manifest_sha256 = plan_.data.shards_manifest_sha256;
+  manifest.subject_hashes_sha256 = plan_.data.subject_hashes_sha256;
+  manifest.splits_read = {plan_.data.train_split};
+  if (tuning_rows_ != nullptr) manifest.splits_read.push_back(plan_.data.tuning_split);
+  std::sort(manifest.splits_read.begin(), manifest.splits_read.end());
+  manifest.engine = plan_.training.engine;
+  manifest.determinism = plan_.training.determinism;
+  manifest.dtype = plan_.model.dtype;
+  manifest.lanes = plan_.training.lanes;
+  manifest.rows_per_step = rows_per_step();
+  manifest.num_ranks = plan_.gang.num_ranks;
+  manifest.environment = environment_;
+  manifest.tokens_trained = state_.num_input_tokens_seen;
+  manifest.bits_not_guaranteed = bits_not_guaranteed_;
+  return manifest;
+}
+
+Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
+  if (state_.global_step == last_saved_step_) return absl::OkStatus();
+  const std::string name = Cat(checkpoint::kCheckpointPrefix, state_.global_step);
+  if (state_.best_metric && state_.best_global_step == state_.global_step) {
+    state_.best_model_checkpoint = plan_.output.directory + "/" + name;
+  }
+  const AliveScope alive(*channel_);
+  if (is_first()) {
+    const bool end_of_epoch = step_in_epoch + 1 == CurrentEpoch().num_steps();
+    const checkpoint::Manifest manifest =
+        end_of_epoch ? MakeManifest(epoch + 1, 0) : MakeManifest(epoch, step_in_epoch + 1);
+    ANAM_RETURN_IF_ERROR(SaveAs(name, manifest, /*with_optimizer=*/true));
+    ANAM_RETURN_IF_ERROR(checkpoint::RemoveOldCheckpoints(plan_.output.directory,
+                                                          plan_.training.save_total_limit,
+                                                          state_.best_model_checkpoint));
+  }
+  last_saved_step_ = state_.global_step;
+  group_->Barrier();
+  return absl::OkStatus();
+}
+
+Status Trainer::SaveFinalModel() {
+  const AliveScope alive(*channel_);
+  if (is_first()) {
+    const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin_);
+    const auto steps = static_cast<double>(state_.global_step);
+    state_.log_history.push_back(
+        {{"epoch", state_.epoch},
+         {"step", state_.global_step},
+         {"total_flos", 0},
+         {"train_loss", state_.global_step > 0 ? state_.loss_sum / steps : 0.0},
+         {"train_runtime", seconds},
+         {"train_samples_per_second",
+          static_cast<double>(done_.steps_executed * rows_per_step()) / std::max(seconds, 1e-9)},
+         {"train_steps_per_second",
+          static_cast<double>(done_.steps_executed) / std::max(seconds, 1e-9)}});
+    checkpoint::Manifest manifest = MakeManifest(plan_.training.epochs, 0);
+    manifest.kind = "final_model";
+    ANAM_RETURN_IF_ERROR(SaveAs(checkpoint::kFinalModelName, manifest, /*with_optimizer=*/false));
+    ANAM_ASSIGN_OR_RETURN(done_.final_sha256,
+                          FileSha256(Cat(plan_.output.directory, "/", checkpoint::kFinalModelName,
+                                         "/adapter_model.safetensors")));
+  }
+  group_->Barrier();
+  return absl::OkStatus();
+}
+
+Status Trainer::SaveAs(const std::string& name, const checkpoint::Manifest& manifest,
+                       bool with_optimizer) {
+  const absl::Duration begin = clock_.Monotonic();
+  checkpoint::SaveOptions options;
+  options.output_directory = plan_.output.directory;
+  options.name = name;
+  options.manifest = manifest;
+  options.model_directory = plan_.model.directory;
+  options.write_files = [&](const std::string& staging) -> Status {
+    ANAM_RETURN_IF_ERROR(model_->SaveAdapter(staging));
+    ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + checkpoint::kTrainerStateName,
+                                          track::TrainerStateText(state_)));
+    if (!with_optimizer) return absl::OkStatus();
+    return checkpoint::WriteOptimizer(
+        staging + "/" + checkpoint::kOptimizerName,
+        optimizer_->steps(), OptimizerTensors());
+  };
+  options.ask_commit = [&](const std::string& sha256) {
+    return channel_->AskCommit(state_.global_step, sha256);
+  };
+  ANAM_ASSIGN_OR_RETURN(const checkpoint::Saved saved, checkpoint::Save(options));
+  return channel_->Report("saved", {{"step", state_.global_step},
+                                    {"path", saved.path},
+                                    {"sha256", saved.sha256},
+                                    {"seconds", absl::ToDoubleSeconds(clock_.Monotonic() - begin)}});
+}
+
+}  // namespace anamnesis::train
