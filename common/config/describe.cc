@@ -196,7 +196,7 @@ std::string SchemaMarkdown() {
   std::string out =
       "# Configuration keys\n\n"
       "Made by `anamnesis config schema --format markdown` from the table in "
-      "common/config/schema.cc; a test keeps them equal.\n\n"
+      "common/config/key_table.cc; a test keeps them equal.\n\n"
       "Numbers may stand in quotes (`\"2e-4\"`). A key without a value counts as absent. Relative "
       "paths start at the working directory. `--set KEY=VALUE` sets any key from the command line "
       "by its full name. Values under \"not built yet\" are known, and refused with exit code "

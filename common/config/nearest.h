@@ -16,9 +16,9 @@ int EditDistance(std::string_view a, std::string_view b);
 // least 2 for words of 4 letters and more); "" when none is near. The first wins a tie.
 std::string Nearest(std::string_view word, const std::vector<std::string>& candidates);
 
-// The known key that an unknown dotted path was probably meant to be: a key of that
-// last name in any section, else a near sibling, else one that holds the word, else any near path;
-// "" when none is near.
+// The known key that an unknown dotted path was probably meant to be: a key of that last name in
+// any section, else a near sibling, else a sibling that holds the word, else any near path; "" when
+// none is near.
 std::string NearestKey(std::string_view path);
 
 }  // namespace anamnesis::config

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden values from HF transformers + PEFT for tests/golden: tools/oracle make_golden.py OUT_DIRECTORY
 
-Each case is a seeded, tiny random Llama with a PEFT adapter. For fp64, fp32 and bf16 it writes the logits of each
-document on its own, the sum of their losses and the gradient of every trainable tensor of that sum:
+Each case is a seeded, tiny random Llama with a PEFT adapter. For a few batches of documents and fp64, fp32 and bf16 it
+writes the logits, the sum of the losses and the gradient of every trainable tensor of that sum, of the documents as one
+padded batch, as HF trains:
   OUT/<case>/base, OUT/<case>/adapter     HF and PEFT directories
-  OUT/<case>/golden.safetensors           ids, lengths, <dtype>/{logits,loss,grad/<adapter key>}
+  OUT/<case>/<batch>.safetensors          ids, lengths, <dtype>/{logits,loss,grad/<adapter key>}
   OUT/mixed.safetensors                   tensors of many dtypes, written by the Python safetensors library
 """
 import json
@@ -19,6 +20,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama import modeling_llama
 
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+BATCHES = 6
 LENGTHS = [37, 5, 66, 2, 13, 91]
 SHAPE = dict(vocab_size=131, hidden_size=48, intermediate_size=76, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, head_dim=10, max_position_embeddings=256, initializer_range=0.1)
@@ -91,24 +93,32 @@ def randomise(model, names):
                 parameter.copy_(center + spread * torch.randn(parameter.shape))
 
 
-def run(base, adapter, dtype, documents):
+def load(base, adapter, dtype):
     model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="sdpa").to(dtype)
     model = PeftModel.from_pretrained(model, adapter, is_trainable=True)
     if dtype == torch.float64:
         model = model.double()
     model.eval()  # no dropout
-    logits, loss = [], 0.0
-    for ids in documents:
-        out = model(input_ids=ids[None]).logits[0]
-        logits.append(out.detach())
-        wide = out if dtype == torch.float64 else out.float()
-        loss = loss + torch.nn.functional.cross_entropy(wide[:-1], ids[1:], reduction="sum")
+    return model
+
+
+def run(model, dtype, documents):
+    model.zero_grad()
+    longest = max(len(ids) for ids in documents)
+    padded = torch.zeros(len(documents), longest, dtype=torch.long)
+    mask, labels = torch.zeros_like(padded), torch.full_like(padded, -100)
+    for i, ids in enumerate(documents):
+        padded[i, : len(ids)], mask[i, : len(ids)], labels[i, : len(ids)] = ids, 1, ids
+    out = model(input_ids=padded, attention_mask=mask).logits
+    logits = [out[i, : len(ids)].detach() for i, ids in enumerate(documents)]
+    wide = out if dtype == torch.float64 else out.float()
+    loss = torch.nn.functional.cross_entropy(wide[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
     loss.backward()
     result = {"logits": torch.cat(logits), "loss": loss.detach().double().reshape(1)}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             key = name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
-            result["grad/" + key] = parameter.grad
+            result["grad/" + key] = parameter.grad.clone()
     return result
 
 
@@ -134,12 +144,17 @@ def make_case(out, index, name):
     peft = get_peft_model(LlamaForCausalLM.from_pretrained(base), LoraConfig(task_type="CAUSAL_LM", **lora))
     randomise(peft, lambda parameter: "lora_B" in parameter or "modules_to_save" in parameter)
     peft.save_pretrained(adapter)
-    documents = [torch.randint(0, shape["vocab_size"], (length,)) for length in LENGTHS]
-    golden = {"ids": torch.cat(documents), "lengths": torch.tensor(LENGTHS)}
+    goldens = []
+    for _ in range(BATCHES):
+        documents = [torch.randint(0, shape["vocab_size"], (length,)) for length in LENGTHS]
+        goldens.append((documents, {"ids": torch.cat(documents), "lengths": torch.tensor(LENGTHS)}))
     for label, dtype in (("f64", torch.float64), ("f32", torch.float32), ("bf16", torch.bfloat16)):
-        for key, value in run(base, adapter, dtype, documents).items():
-            golden[label + "/" + key] = value.contiguous()
-    save_file(golden, os.path.join(out, name, "golden.safetensors"))
+        model = load(base, adapter, dtype)
+        for documents, golden in goldens:
+            for key, value in run(model, dtype, documents).items():
+                golden[label + "/" + key] = value.contiguous()
+    for batch, (_, golden) in enumerate(goldens):
+        save_file(golden, os.path.join(out, name, f"{batch}.safetensors"))
 
 
 def main():

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Logits, loss and every gradient against HF transformers + PEFT in fp64, on tiny random models
-// (make_golden.py), and adapters both ways. The gate: our largest error against fp64 is at most 1.5
-// times HF's own at the same precision.
+// (make_golden.py), and adapters both ways. The gate: our error against fp64 is at most 1.5 times
+// HF's own at the same precision, for every tensor.
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -24,6 +25,8 @@ namespace {
 
 const std::vector<std::string> kCases = {
     "plain", "linear_bias_rslora", "llama3_saved", "regex_old_rope", "tied", "tied_saved"};
+
+constexpr int kBatches = 6;
 
 using Tensors = std::map<std::string, at::Tensor>;
 
@@ -71,13 +74,32 @@ double LargestError(const at::Tensor& value, const at::Tensor& truth) {
   return (value.to(at::kDouble) - truth).abs().max().item<double>();
 }
 
+// Errors of one tensor over several batches, relative to the tensor's largest value.
+struct ErrorSize {
+  void Add(const at::Tensor& value, const at::Tensor& truth) {
+    const double unit = truth.abs().max().item<double>();
+    const at::Tensor error = (value.to(at::kDouble) - truth) / unit;
+    largest = std::max(largest, error.abs().max().item<double>());
+    sum_of_squares += error.square().sum().item<double>();
+    count += static_cast<double>(error.numel());
+  }
+  double Rms() const { return std::sqrt(sum_of_squares / count); }
+
+  double largest = 0;
+  double sum_of_squares = 0;
+  double count = 0;
+};
+
 class Parity : public testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     if (!golden::OracleIsPresent()) GTEST_SKIP() << "oracle absent";
     ASSERT_FALSE(golden::GoldenDirectory().empty());
     directory_ = golden::GoldenDirectory() + "/" + GetParam();
-    golden_ = ReadAll(directory_ + "/golden.safetensors");
+    for (int batch = 0; batch < kBatches; ++batch) {
+      goldens_.push_back(ReadAll(Cat(directory_, "/", batch, ".safetensors")));
+    }
+    golden_ = goldens_.front();
   }
   std::unique_ptr<TrainableModel> Open(at::ScalarType dtype) {
     auto opened = TrainableModel::Open(PlanOf(directory_ + "/base"), directory_ + "/adapter",
@@ -85,27 +107,43 @@ class Parity : public testing::TestWithParam<std::string> {
     EXPECT_TRUE(opened.ok()) << opened.status();
     return opened.ok() ? std::move(*opened) : nullptr;
   }
-  // Checks the gate for one precision and prints the worst ratio.
-  void ExpectWithinGate(at::ScalarType dtype, const std::string& label, double floor) {
+  // Checks the gate for one precision: for every tensor the root mean square of its errors over all
+  // elements and batches, ours against HF's; and, as the mean over the tensors, the largest error.
+  // (One tensor's largest error is a single draw of rounding noise: HF's own varies by a factor of
+  // two between batches.) Prints both.
+  void ExpectWithinGate(at::ScalarType dtype, const std::string& label) {
     const auto trainable = Open(dtype);
     ASSERT_NE(trainable, nullptr);
-    const Tensors ours = RunModel(trainable.get(), BatchOf(golden_));
-    double worst = 0;
-    for (const auto& [name, value] : ours) {
-      ASSERT_TRUE(golden_.contains(label + "/" + name)) << name;
-      const at::Tensor truth = golden_.at("f64/" + name);
-      const double unit = truth.abs().max().item<double>();
-      const double theirs = LargestError(golden_.at(label + "/" + name), truth) / unit;
-      const double error = LargestError(value, truth) / unit;
-      worst = std::max(worst, error / std::max(theirs, floor));
-      EXPECT_LE(error, 1.5 * std::max(theirs, floor)) << name << ", theirs " << theirs;
+    std::map<std::string, std::pair<ErrorSize, ErrorSize>> errors;  // ours and HF's, by name
+    for (const Tensors& golden : goldens_) {
+      for (const auto& [name, value] : RunModel(trainable.get(), BatchOf(golden))) {
+        ASSERT_TRUE(golden.contains(label + "/" + name)) << name;
+        const at::Tensor truth = golden.at("f64/" + name);
+        errors[name].first.Add(value, truth);
+        errors[name].second.Add(golden.at(label + "/" + name), truth);
+      }
     }
-    std::cout << GetParam() << " " << label << ": worst error ratio " << worst << " of 1.5 over "
-              << ours.size() << " tensors\n";
+    double worst = 0, mean = 0, mean_of_largest = 0;
+    for (const auto& [name, pair] : errors) {
+      // The loss is one number: its floor is the rounding of fp32 itself.
+      const double floor = name == "loss" ? 2e-7 : 0;
+      const double ratio = pair.first.Rms() / std::max(floor, pair.second.Rms());
+      worst = std::max(worst, ratio);
+      mean += ratio / static_cast<double>(errors.size());
+      mean_of_largest += pair.first.largest / std::max(floor, pair.second.largest) /
+                         static_cast<double>(errors.size());
+      EXPECT_LE(ratio, 1.5) << name << ": ours " << pair.first.Rms() << ", HF's "
+                            << pair.second.Rms();
+    }
+    EXPECT_LE(mean_of_largest, 1.5);
+    std::cout << GetParam() << " " << label << ": error / HF's error over " << errors.size()
+              << " tensors: rms worst " << worst << ", mean " << mean << "; largest, mean "
+              << mean_of_largest << "\n";
   }
 
   std::string directory_;
-  Tensors golden_;
+  std::vector<Tensors> goldens_;  // several batches of documents
+  Tensors golden_;                // the first
 };
 
 TEST_P(Parity, InFp64EqualsHfAndPeftTo1e10) {
@@ -125,9 +163,9 @@ TEST_P(Parity, InFp64EqualsHfAndPeftTo1e10) {
   std::cout << GetParam() << " f64: largest difference " << worst << "\n";
 }
 
-TEST_P(Parity, InFp32ErrsAtMost1Point5TimesAsHf) { ExpectWithinGate(at::kFloat, "f32", 1e-7); }
+TEST_P(Parity, InFp32ErrsAtMost1Point5TimesAsHf) { ExpectWithinGate(at::kFloat, "f32"); }
 
-TEST_P(Parity, InBf16ErrsAtMost1Point5TimesAsHf) { ExpectWithinGate(at::kBFloat16, "bf16", 1e-3); }
+TEST_P(Parity, InBf16ErrsAtMost1Point5TimesAsHf) { ExpectWithinGate(at::kBFloat16, "bf16"); }
 
 TEST_P(Parity, PackedRowEqualsSeparateDocuments) {
   const auto trainable = Open(at::kDouble);
@@ -171,7 +209,7 @@ TEST(Adapter, OfOursOpensInPeftWithEqualLogits) {
   std::string arguments;
   for (const std::string& name : kCases) {
     const std::string directory = golden::GoldenDirectory() + "/" + name;
-    const Tensors tensors = ReadAll(directory + "/golden.safetensors");
+    const Tensors tensors = ReadAll(directory + "/0.safetensors");
     auto trainable = TrainableModel::Open(PlanOf(directory + "/base"), directory + "/adapter");
     ASSERT_TRUE(trainable.ok()) << trainable.status();
     const std::string scratch = golden::ScratchDirectory("saved-" + name);

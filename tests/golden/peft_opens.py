@@ -18,6 +18,7 @@ def compare(base, adapter):
         warnings.simplefilter("error")  # PEFT only warns about keys that it misses or does not know
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*ensure_weight_tying.*")
         model = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(base, dtype=torch.float32), adapter)
     model.eval()
     start, worst = 0, 0.0

@@ -46,6 +46,16 @@ void ModuleNames(const std::vector<model::ExpectedTensor>& tensors, bool tied,
   if (tied) saveable->push_back("lm_head");
 }
 
+// Other families are refused in the words of every key that is not built yet.
+Status CheckModelType(const std::string& directory) {
+  const std::string path = directory + "/config.json";
+  ANAM_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path));
+  ANAM_ASSIGN_OR_RETURN(const std::string type, JsonString(json, "model_type", path));
+  if (type == "llama") return absl::OkStatus();
+  return Unimplemented("model.model_name: ", path, ": model_type: ", type,
+                       " is not built yet; built is llama");
+}
+
 }  // namespace
 
 StatusOr<std::string> ResolveModelDirectory(const std::string& model_name,
@@ -98,6 +108,7 @@ StatusOr<ModelStage> CheckModel(const config::JobConfig& config) {
   ANAM_ASSIGN_OR_RETURN(stage.plan.directory,
                         ResolveModelDirectory(config.model.model_name, config.model.revision));
   const std::string& directory = stage.plan.directory;
+  ANAM_RETURN_IF_ERROR(CheckModelType(directory));
   ANAM_ASSIGN_OR_RETURN(const model::ModelConfig shape, model::ReadModelConfig(directory));
   ANAM_ASSIGN_OR_RETURN(const model::WeightFiles weights, model::WeightFiles::Open(directory));
   const std::vector<model::ExpectedTensor> expected = model::ExpectedTensors(shape);

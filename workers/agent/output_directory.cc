@@ -121,7 +121,9 @@ StatusOr<OutputDirectory> OpenOutput(const std::string& directory, bool overwrit
     StatusOr<FileDescriptor> lock = LockPath(lock_path, patience);
     ANAM_RETURN_IF_ERROR(AddContext(lock.status(), "training.output_dir"));
     output.lock = *std::move(lock);
-    if (PathExists(Cat(output.marker, "/", kRecord))) {
+    const bool is_new =
+        output.action == OutputAction::kStart || output.action == OutputAction::kMoveAside;
+    if (is_new && PathExists(Cat(output.marker, "/", kRecord))) {
       return AlreadyExists("training.output_dir: ", directory,
                            ": another run has just started there");
     }

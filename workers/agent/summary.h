@@ -16,15 +16,15 @@ struct SummaryInput {
   const RunFigures& figures;
   const gang::Outcome& outcome;
   const DataStage& data;
-  std::string run_id;
+  std::string run_id = "";
   uint64_t attempt = 1;
-  std::string output_directory;
-  std::string tensorboard_directory;
+  std::string output_directory = "";
+  std::string tensorboard_directory = "";
   int64_t resumed_step = 0;
   int64_t steps_executed = 0;  // over all attempts
   int64_t wall_seconds = 0;
-  std::string resume_command;
-  std::string advice;  // of the restart rule; "" when the run is done
+  std::string resume_command = "";
+  std::string advice = "";  // of the restart rule; "" when the run is done
 };
 
 Json SummaryJson(const SummaryInput& input);

@@ -18,10 +18,15 @@ namespace anamnesis::checkpoint {
 namespace {
 
 // What stock tools need beside the weights to use the tokenizer.
-constexpr const char* kTokenizerFiles[] = {
-    "tokenizer.json",   "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "tokenizer.model",  "vocab.json",            "merges.txt",              "vocab.txt",
-    "chat_template.jinja"};
+constexpr const char* kTokenizerFiles[] = {"tokenizer.json",
+                                           "tokenizer_config.json",
+                                           "special_tokens_map.json",
+                                           "added_tokens.json",
+                                           "tokenizer.model",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "vocab.txt",
+                                           "chat_template.jinja"};
 
 Status RemoveFolder(const std::string& path) {
   std::error_code error;
@@ -160,8 +165,8 @@ Status RemoveOldCheckpoints(const std::string& output_directory, int64_t limit,
     const std::string& path = checkpoints[i].path;
     if (path == best) continue;
     // Renamed first: a half-removed folder is no checkpoint.
-    const std::string aside = Cat(output_directory, "/", kStagingPrefix, "removed-",
-                                  checkpoints[i].step);
+    const std::string aside =
+        Cat(output_directory, "/", kStagingPrefix, "removed-", checkpoints[i].step);
     if (std::rename(path.c_str(), aside.c_str()) != 0) {
       return Internal(path, ": cannot be removed: ", ErrnoText(errno));
     }

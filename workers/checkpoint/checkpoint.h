@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writing and reading checkpoints (docs/formats/checkpoint.md). A checkpoint is staged under another name, every file is
-// made durable and hashed, the parent is asked for the right to commit, then one rename makes it appear. Nothing before
-// the rename can be mistaken for a checkpoint; a full disk (kResourceExhausted) leaves the previous ones as they were.
-// Torch-free: whoever holds the weights writes their files into the staging folder. Thread-compatible.
+// Writing and reading checkpoints (docs/formats/checkpoint.md). A checkpoint is staged under
+// another name, every file is made durable and hashed, the parent is asked for the right to commit,
+// then one rename makes it appear. Nothing before the rename can be mistaken for a checkpoint; a
+// full disk (kResourceExhausted) leaves the previous ones as they were. Torch-free: whoever holds
+// the weights writes their files into the staging folder. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,16 @@
 
 namespace anamnesis::checkpoint {
 
+inline constexpr char kCheckpointPrefix[] = "checkpoint-";  // and the step
+inline constexpr char kFinalModelName[] = "final_model";
 inline constexpr char kOptimizerName[] = "optimizer.safetensors";
 inline constexpr char kTrainerStateName[] = "trainer_state.json";
 
 struct SaveOptions {
   std::string output_directory;
-  std::string name;                          // "checkpoint-12" or "final_model"
-  Manifest manifest;                         // without files
-  std::string model_directory;               // tokenizer files are copied from here
+  std::string name;             // "checkpoint-12" or "final_model"
+  Manifest manifest;            // without files
+  std::string model_directory;  // tokenizer files are copied from here
   // Writes the run's own files into the staging folder, durably.
   std::function<Status(const std::string& staging)> write_files;
   // Asks for the commit; an error means that it is not granted. Gets the SHA-256 of the manifest.
@@ -47,8 +50,8 @@ struct OptimizerTensor {
   std::span<float> exp_avg;
   std::span<float> exp_avg_sq;
 };
-// optimizer.safetensors: NAME.exp_avg and NAME.exp_avg_sq [size] F32 of every tensor, and step [1] I64: updates done
-// (docs/formats/optimizer.md).
+// optimizer.safetensors: NAME.exp_avg and NAME.exp_avg_sq [size] F32 of every tensor, and step [1]
+// I64: updates done (docs/formats/optimizer.md).
 Status WriteOptimizer(const std::string& path, int64_t step,
                       const std::vector<OptimizerTensor>& tensors);
 // Fills the tensors' buffers. kDataLoss when a tensor is missing, unknown or of another size.

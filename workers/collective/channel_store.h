@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ChannelStore: c10d's rendezvous store over a KeyValue. Keys of one gang attempt live under a prefix (run id and
-// epoch), so a late member of an older attempt meets nobody. Failures throw c10::DistStoreError. Thread-safe.
+// ChannelStore: c10d's rendezvous store over a KeyValue. Keys of one gang attempt live under a
+// prefix (run id and epoch), so a late member of an older attempt meets nobody. Failures throw
+// c10::DistStoreError. Thread-safe.
 #pragma once
 
 #include <memory>
@@ -23,7 +24,8 @@ class ChannelStore : public c10d::Store {
   std::vector<uint8_t> get(const std::string& key) override;
   bool check(const std::vector<std::string>& keys) override;
   void wait(const std::vector<std::string>& keys) override;
-  void wait(const std::vector<std::string>& keys, const std::chrono::milliseconds& timeout) override;
+  void wait(const std::vector<std::string>& keys,
+            const std::chrono::milliseconds& timeout) override;
   // Gloo and NCCL need none of these; they throw.
   int64_t add(const std::string& key, int64_t value) override;
   bool deleteKey(const std::string& key) override;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loads libanamnesis_cuda.so, which brings libtorch_cuda and NCCL, only when a plan asks for device cuda.
+// Loads libanamnesis_cuda.so, which brings libtorch_cuda and NCCL, only when a plan asks for device
+// cuda.
 #include "workers/collective/cuda_module.h"
 
 #include <dlfcn.h>
@@ -44,10 +45,13 @@ StatusOr<CudaModule> LoadCudaModule() {
     ANAM_ASSIGN_OR_RETURN(module, Open());
   }
   CudaModule functions;
-  functions.device_count = reinterpret_cast<CudaDeviceCountFunction>(dlsym(module, "anam_cuda_device_count"));
-  functions.make_group = reinterpret_cast<MakeNcclGroupFunction>(dlsym(module, "anam_make_nccl_group"));
+  functions.device_count =
+      reinterpret_cast<CudaDeviceCountFunction>(dlsym(module, "anam_cuda_device_count"));
+  functions.make_group =
+      reinterpret_cast<MakeNcclGroupFunction>(dlsym(module, "anam_make_nccl_group"));
   if (functions.device_count == nullptr || functions.make_group == nullptr) {
-    return FailedPrecondition("device cuda: ", kCudaModuleName, " is of another version; rebuild it");
+    return FailedPrecondition("device cuda: ", kCudaModuleName,
+                              " is of another version; rebuild it");
   }
   const int count = functions.device_count();
   if (count <= 0) {

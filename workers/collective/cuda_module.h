@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CUDA module: a shared library beside the program that holds everything that needs libtorch_cuda, so that a CPU
-// machine neither downloads nor loads it. LoadCudaModule never crashes: kFailedPrecondition names what is missing.
+// The CUDA module: a shared library beside the program that holds everything that needs
+// libtorch_cuda, so that a CPU machine neither downloads nor loads it. LoadCudaModule never
+// crashes: kFailedPrecondition names what is missing.
 #pragma once
 
 #include <memory>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Group: the few collectives that training uses, over Gloo on CPUs and NCCL on GPUs. Torch's
-// exceptions fly; a peer that is gone throws c10::DistError. All members call the same operations in
-// the same order. Thread-compatible.
+// exceptions fly; a peer that is gone throws c10::DistError. All members call the same operations
+// in the same order. Thread-compatible.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -37,10 +37,11 @@ struct GroupOptions {
 std::unique_ptr<Group> MakeSingleGroup();
 
 // Gloo over loopback. Throws c10::DistError.
-std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel, const GroupOptions& options);
+std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel,
+                                     const GroupOptions& options);
 
-// NCCL out of libanamnesis_cuda.so, which is loaded here. kFailedPrecondition names what is missing: the driver, the
-// module, a device.
+// NCCL out of libanamnesis_cuda.so, which is loaded here. kFailedPrecondition names what is
+// missing: the driver, the module, a device.
 StatusOr<std::unique_ptr<Group>> MakeNcclGroup(std::shared_ptr<KeyValue> channel,
                                                const GroupOptions& options);
 

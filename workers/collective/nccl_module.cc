@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// libanamnesis_cuda.so: NCCL behind two C symbols (cuda_module.h). Built with ANAMNESIS_CUDA=ON only.
+// libanamnesis_cuda.so: NCCL behind two C symbols (cuda_module.h). Built with ANAMNESIS_CUDA=ON
+// only.
 #include <c10/cuda/CUDAFunctions.h>
 
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>

@@ -40,7 +40,8 @@ class ProcessGroup : public Group {
   }
 
  private:
-  // Gloo throws its own exceptions, of a type that the wheel does not export; here they become c10's.
+  // Gloo throws its own exceptions, of a type that the wheel does not export; here they become
+  // c10's.
   template <typename Start>
   void Wait(const char* operation, Start start) {
     try {

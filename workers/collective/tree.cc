@@ -48,7 +48,8 @@ Roots RootsOfGroup(int num_ranks, int num_lanes) {
   Roots roots;
   for (int rank = 0; rank < num_ranks; ++rank) {
     roots.of_rank.push_back(MaximalSubtrees(LanesOfRank(rank, num_ranks, num_lanes)));
-    roots.max_per_rank = std::max(roots.max_per_rank, static_cast<int>(roots.of_rank.back().size()));
+    roots.max_per_rank =
+        std::max(roots.max_per_rank, static_cast<int>(roots.of_rank.back().size()));
   }
   return roots;
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The fixed summation tree over the lanes of a step (docs/formats/optimizer.md, "The sum"): which lanes a rank owns,
-// which subtrees it can fold alone, and in which order the roots of all ranks are added. Every sum has the bits of the
-// one-rank fold because each addition of the full binary tree over S lanes is done exactly once, by whoever owns both
-// sides. Pure functions, no torch.
+// The fixed summation tree over the lanes of a step (docs/formats/optimizer.md, "The sum"): which
+// lanes a rank owns, which subtrees it can fold alone, and in which order the roots of all ranks
+// are added. Every sum has the bits of the one-rank fold because each addition of the full binary
+// tree over S lanes is done exactly once, by whoever owns both sides. Pure functions, no torch.
 //
-//        ((0 1) (2 3)) ((4 5) (6 7))      S = 8, three ranks own [0,3) [3,6) [6,8): roots (0 1) 2 | 3 (4 5) | (6 7);
-//                                         then 2+3, (0 1)+(2 3), (4 5)+(6 7), and last the two halves.
+//        ((0 1) (2 3)) ((4 5) (6 7))      S = 8, three ranks own [0,3) [3,6) [6,8): roots (0 1) 2 |
+//        3 (4 5) | (6 7);
+//                                         then 2+3, (0 1)+(2 3), (4 5)+(6 7), and last the two
+//                                         halves.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +33,8 @@ struct Subtree {
   bool operator==(const Subtree&) const = default;
 };
 
-// Lanes of `rank`: contiguous, sizes differ by at most one, the larger ranges first. 0 ≤ rank < num_ranks ≤ num_lanes.
+// Lanes of `rank`: contiguous, sizes differ by at most one, the larger ranges first. 0 ≤ rank <
+// num_ranks ≤ num_lanes.
 LaneRange LanesOfRank(int rank, int num_ranks, int num_lanes);
 
 // The largest aligned subtrees that tile the range, from left to right.
@@ -44,10 +47,12 @@ struct Roots {
 };
 Roots RootsOfGroup(int num_ranks, int num_lanes);
 
-// `value` with its log2(num_lanes) bits reversed. num_lanes is a power of two, 0 ≤ value < num_lanes.
+// `value` with its log2(num_lanes) bits reversed. num_lanes is a power of two, 0 ≤ value <
+// num_lanes.
 int BitReverse(int value, int num_lanes);
 
-// The lane of row `row` (≥ 0) of a global batch. Bit reversal spreads a short last batch over all ranks.
+// The lane of row `row` (≥ 0) of a global batch. Bit reversal spreads a short last batch over all
+// ranks.
 int LaneOfRow(int64_t row, int num_lanes);
 
 // The rows of [0, num_rows) that belong to `lane`, ascending.
@@ -60,12 +65,12 @@ struct Addition {
   bool operator==(const Addition&) const = default;
 };
 
-// The additions, in order, that leave the sum over the whole tree in root 0. `roots` tile [0, num_lanes) from left to
-// right.
+// The additions, in order, that leave the sum over the whole tree in root 0. `roots` tile [0,
+// num_lanes) from left to right.
 std::vector<Addition> AdditionsInTreeOrder(const std::vector<Subtree>& roots, int num_lanes);
 
-// Folds leaves that arrive one by one, like a binary counter: at most log2(leaves) + 1 buffers are alive when the first
-// lane is aligned. `add(left, right)` is left += right.
+// Folds leaves that arrive one by one, like a binary counter: at most log2(leaves) + 1 buffers are
+// alive when the first lane is aligned. `add(left, right)` is left += right.
 template <typename Buffer>
 class LaneFold {
  public:

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "workers/model/fixed_blocks.h"
+
 namespace anamnesis::model {
 namespace {
 
@@ -37,11 +39,11 @@ HeadResult HeadForward(const at::Tensor& hidden_ND, const at::Tensor& weight_VD,
     const at::Tensor hidden_CD = hidden_ND.narrow(0, start, rows);
     const at::Tensor label_C1 = labels_N.narrow(0, start, rows).unsqueeze(1);
     const at::Tensor logits_CV = hidden_CD.mm(compute_VD.t()).to(WideType(hidden_ND.scalar_type()));
-    at::Tensor log_p_CV = at::log_softmax(logits_CV, -1);
+    const at::Tensor log_p_CV = at::log_softmax(logits_CV, -1);
     // At most kHeadChunkRows numbers, below the size at which a sum is split among threads.
     result.loss.sub_(log_p_CV.gather(1, label_C1).to(at::kDouble).sum());
     if (!want_hidden && !want_weight) continue;
-    at::Tensor grad_CV = log_p_CV.exp_();
+    at::Tensor grad_CV = InFixedBlocks([](const auto& x) { return at::exp(x); }, log_p_CV);
     grad_CV.scatter_add_(1, label_C1, at::full_like(label_C1, -1, grad_CV.options()));
     grad_CV = grad_CV.to(hidden_ND.scalar_type());
     if (want_hidden) result.hidden_ND.narrow(0, start, rows).copy_(grad_CV.mm(compute_VD));

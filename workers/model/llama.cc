@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "workers/model/fixed_blocks.h"
 #include "workers/model/head_loss.h"
 #include "workers/model/weight_files.h"
 #include "workers/model/weights.h"
@@ -125,8 +126,10 @@ at::Tensor Llama::Hidden(const PackedBatch& batch) const {
   const at::Tensor angles =
       batch.positions_T.to(inv_freq_.scalar_type()).unsqueeze(1) * inv_freq_.unsqueeze(0);
   const at::Tensor angles_TE = at::cat({angles, angles}, -1);
-  const at::Tensor cos_TE = angles_TE.cos().to(dtype_);
-  const at::Tensor sin_TE = angles_TE.sin().to(dtype_);
+  const at::Tensor cos_TE =
+      InFixedBlocks([](const auto& x) { return at::cos(x); }, angles_TE).to(dtype_);
+  const at::Tensor sin_TE =
+      InFixedBlocks([](const auto& x) { return at::sin(x); }, angles_TE).to(dtype_);
   at::Tensor hidden_TD = at::embedding(embedding_, batch.ids_T).to(dtype_);
   for (const LlamaLayer& layer : layers_) {
     hidden_TD = Layer(layer, hidden_TD, cos_TE, sin_TE, batch.segment_lengths);
@@ -162,9 +165,8 @@ at::Tensor Llama::Layer(const LlamaLayer& layer, const at::Tensor& hidden_TD,
   const at::Tensor middle_TD =
       hidden_TD + Attention(layer, attention_in, cos_TE, sin_TE, segment_lengths);
   const at::Tensor mlp_in = RmsNorm(middle_TD, layer.post_attention_norm, config_.rms_norm_eps);
-  // SwiGLU (Shazeer 2020): down(silu(gate(x)) · up(x)).
   const at::Tensor product_TF =
-      at::silu(layer.gate_proj.Forward(mlp_in)) * layer.up_proj.Forward(mlp_in);
+      SwiGlu(layer.gate_proj.Forward(mlp_in), layer.up_proj.Forward(mlp_in));
   return middle_TD + layer.down_proj.Forward(product_TF);
 }
 

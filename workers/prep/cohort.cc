@@ -18,14 +18,16 @@ bool EndsWith(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-shard::InputRecord RecordOf(const std::string& role, const std::string& name, const std::string& content) {
+shard::InputRecord RecordOf(const std::string& role, const std::string& name,
+                            const std::string& content) {
   return {.role = role, .name = name, .bytes = content.size(), .sha256 = Sha256Hex(content)};
 }
 
 }  // namespace
 
 Status CheckBuilt(const config::DataSection& data) {
-  if (data.profile == "fused") return Unimplemented("data.profile: fused is not built yet; use seed");
+  if (data.profile == "fused")
+    return Unimplemented("data.profile: fused is not built yet; use seed");
   if (data.profile != "seed") {
     return InvalidArgument("data.profile: ", data.profile, ": expected seed or fused");
   }
@@ -56,7 +58,8 @@ StatusOr<std::vector<InputFile>> ListSplit(const std::string& data_dir, const st
   std::vector<InputFile> files;
   for (const std::string& name : names) {
     if (!EndsWith(name, ".pkl") || name[0] == '.') continue;
-    files.push_back({.split = split, .name = Cat(split, "/", name), .path = Cat(folder, "/", name)});
+    files.push_back(
+        {.split = split, .name = Cat(split, "/", name), .path = Cat(folder, "/", name)});
   }
   if (files.empty()) return InvalidArgument(folder, ": has no .pkl file");
   return files;
@@ -75,9 +78,11 @@ StatusOr<std::unique_ptr<Cohort>> Cohort::Load(const config::DataSection& data) 
     ANAM_ASSIGN_OR_RETURN(cohort->labels_, Labels::Parse(content, data.labels_filepath));
   }
   Lookups& lookups = cohort->lookups_;
-  ANAM_RETURN_IF_ERROR(cohort->ReadLookup("medical_lookup", data.medical_lookup_filepath, &lookups.medical));
+  ANAM_RETURN_IF_ERROR(
+      cohort->ReadLookup("medical_lookup", data.medical_lookup_filepath, &lookups.medical));
   ANAM_RETURN_IF_ERROR(cohort->ReadLookup("lab_lookup", data.lab_lookup_filepath, &lookups.lab));
-  ANAM_RETURN_IF_ERROR(cohort->ReadLookup("region_lookup", data.region_lookup_filepath, &lookups.region));
+  ANAM_RETURN_IF_ERROR(
+      cohort->ReadLookup("region_lookup", data.region_lookup_filepath, &lookups.region));
   ANAM_RETURN_IF_ERROR(cohort->ReadLookup("time_lookup", data.time_lookup_filepath, &lookups.time));
   cohort->MakePhrases(cohort->unknown_tokens_);
   return cohort;
@@ -145,15 +150,16 @@ Status Cohort::Convert(const RawSubject& raw, Leniency* leniency, shard::Subject
   if (!data_.labels_filepath.empty()) {
     const Label* label = labels_.Find(raw.subject_id);
     if (label == nullptr && leniency == nullptr) {
-      return InvalidArgument("has no row in ", data_.labels_filepath,
-                             "; add one (is_case 0 for a control), since a case without a label would not be cut");
+      return InvalidArgument(
+          "has no row in ", data_.labels_filepath,
+          "; add one (is_case 0 for a control), since a case without a label would not be cut");
     }
     if (label == nullptr) {
       ++leniency->num_unlabelled;
     } else {
       subject->is_case = label->is_case;
       if (label->site > 0) subject->site = labels_.sites()[label->site - 1];
-      subject->cancer_time_us = label->cancer_time_us;
+      subject->cancer_time_us = label->cancer_time_us();
       subject->bad_cancer_date = label->bad_cancer_date;
     }
   }
@@ -165,7 +171,8 @@ Status Cohort::Convert(const RawSubject& raw, Leniency* leniency, shard::Subject
   for (size_t i = 0; i < num_events; ++i) {
     const std::optional<uint32_t> position = vocabulary_.Find(raw.tokens[i]);
     if (!position.has_value()) {
-      return InvalidArgument("event ", i, ": token id ", raw.tokens[i], " is not in ", data_.vocab_filepath);
+      return InvalidArgument("event ", i, ": token id ", raw.tokens[i], " is not in ",
+                             data_.vocab_filepath);
     }
     if (unknown_tokens_ == UnknownTokens::kError && renderings_[*position].unknown) {
       return InvalidArgument("event ", i, ": no rule for token id ", raw.tokens[i],
@@ -175,7 +182,8 @@ Status Cohort::Convert(const RawSubject& raw, Leniency* leniency, shard::Subject
     if (time_us != shard::kStatic) {
       backwards = backwards || time_us < latest_us;
       if (backwards && leniency == nullptr) {
-        return InvalidArgument("event ", i, ": is earlier than an event before it, expected times in order");
+        return InvalidArgument("event ", i,
+                               ": is earlier than an event before it, expected times in order");
       }
       latest_us = std::max(latest_us, time_us);
     }

@@ -37,7 +37,8 @@ bool CsvTable::HasColumn(const std::string& name) const {
 StatusOr<bool> CsvTable::Next(std::vector<std::string>* fields) {
   ANAM_ASSIGN_OR_RETURN(const bool found, Record(fields));
   if (found && fields->size() != header_.size()) {
-    return RowError("has ", fields->size(), " fields, expected ", header_.size(), " as in the header");
+    return RowError("has ", fields->size(), " fields, expected ", header_.size(),
+                    " as in the header");
   }
   return found;
 }

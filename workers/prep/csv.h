@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// CSV by RFC 4180: quoted fields with "" and line breaks, LF or CRLF, a UTF-8 BOM, a header line. Values stay text
+// CSV by RFC 4180: quoted fields with "" and line breaks, LF or CRLF, a UTF-8 BOM, a header line.
+// Values stay text
 // ("nan" is a string). Thread-compatible.
 #pragma once
 
@@ -21,8 +22,9 @@ class CsvTable {
   StatusOr<size_t> Column(const std::string& name) const;
   bool HasColumn(const std::string& name) const;
 
-  // The next row into `fields`; false at the end. Empty lines are passed over. kInvalidArgument names the row: the header
-  // is row 1, and a row is counted where it begins, by records (not lines).
+  // The next row into `fields`; false at the end. Empty lines are passed over. kInvalidArgument
+  // names the row: the header is row 1, and a row is counted where it begins, by records (not
+  // lines).
   StatusOr<bool> Next(std::vector<std::string>* fields);
   uint64_t row() const { return row_; }
   // "FILE: row N: parts…".

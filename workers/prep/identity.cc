@@ -21,7 +21,8 @@ std::string RulesSha256(const config::DataSection& data) {
   return Sha256Hex(json.dump());
 }
 
-std::string DigestOf(const std::vector<shard::InputRecord>& inputs, const std::string& rules_sha256) {
+std::string DigestOf(const std::vector<shard::InputRecord>& inputs,
+                     const std::string& rules_sha256) {
   Json list = Json::array();
   for (const shard::InputRecord& input : inputs) {
     list.push_back({input.role, input.name, input.bytes, input.sha256});
@@ -33,9 +34,12 @@ std::string DigestOf(const std::vector<shard::InputRecord>& inputs, const std::s
   return Sha256Hex(json.dump());
 }
 
-StatusOr<bool> IsIntactSet(const std::string& directory, const std::string& digest, shard::Manifest* manifest) {
-  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardSet> set, shard::ShardSet::Open(directory));
-  ANAM_ASSIGN_OR_RETURN(const std::string text, ReadFile(Cat(directory, "/", shard::kManifestFile)));
+StatusOr<bool> IsIntactSet(const std::string& directory, const std::string& digest,
+                           shard::Manifest* manifest) {
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardSet> set,
+                        shard::ShardSet::Open(directory));
+  ANAM_ASSIGN_OR_RETURN(const std::string text,
+                        ReadFile(Cat(directory, "/", shard::kManifestFile)));
   ANAM_ASSIGN_OR_RETURN(*manifest, shard::ParseManifest(text));
   if (manifest->digest != digest) return false;
   std::vector<std::string> splits;
@@ -44,9 +48,11 @@ StatusOr<bool> IsIntactSet(const std::string& directory, const std::string& dige
   return true;
 }
 
-StatusOr<std::string> InputDigest(const config::DataSection& data, const std::vector<std::string>& splits) {
+StatusOr<std::string> InputDigest(const config::DataSection& data,
+                                  const std::vector<std::string>& splits) {
   std::vector<shard::InputRecord> inputs;
-  const auto add = [&](const std::string& role, const std::string& name, const std::string& path) -> Status {
+  const auto add = [&](const std::string& role, const std::string& name,
+                       const std::string& path) -> Status {
     shard::InputRecord& record = inputs.emplace_back();
     record.role = role;
     record.name = name;

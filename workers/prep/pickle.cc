@@ -36,7 +36,8 @@ class Scanner {
 
   Status Next(Instruction* out) {
     if (at_end()) {
-      return InvalidArgument("pickle ends at offset ", position_, ", expected an opcode (truncated?)");
+      return InvalidArgument("pickle ends at offset ", position_,
+                             ", expected an opcode (truncated?)");
     }
     const auto code = static_cast<unsigned char>(bytes_[position_]);
     out->op = FindPickleOp(code);
@@ -87,8 +88,8 @@ class Scanner {
 
   Status Take(const Instruction& in, uint64_t size_bytes, std::string_view* taken) {
     if (size_bytes > bytes_.size() - position_) {
-      return InvalidArgument("pickle ends at offset ", bytes_.size(), " inside ", At(in), ", which needs ",
-                             size_bytes, " bytes (truncated?)");
+      return InvalidArgument("pickle ends at offset ", bytes_.size(), " inside ", At(in),
+                             ", which needs ", size_bytes, " bytes (truncated?)");
     }
     *taken = bytes_.substr(position_, size_bytes);
     position_ += size_bytes;
@@ -107,7 +108,8 @@ class Scanner {
     std::string_view taken;
     ANAM_RETURN_IF_ERROR(Take(*out, size_bytes, &taken));
     const uint64_t value = LittleEndian(taken);
-    out->number = is_signed ? static_cast<int32_t>(static_cast<uint32_t>(value)) : static_cast<int64_t>(value);
+    out->number = is_signed ? static_cast<int32_t>(static_cast<uint32_t>(value))
+                            : static_cast<int64_t>(value);
     return absl::OkStatus();
   }
 
@@ -116,8 +118,8 @@ class Scanner {
     ANAM_RETURN_IF_ERROR(Take(*out, 8, &taken));
     const uint64_t size_bytes = LittleEndian(taken);
     if (size_bytes > bytes_.size() - position_) {
-      return InvalidArgument("pickle ends at offset ", bytes_.size(), " inside the frame of ", At(*out), ", which has ",
-                             size_bytes, " bytes (truncated?)");
+      return InvalidArgument("pickle ends at offset ", bytes_.size(), " inside the frame of ",
+                             At(*out), ", which has ", size_bytes, " bytes (truncated?)");
     }
     return absl::OkStatus();
   }
@@ -156,8 +158,8 @@ class Scanner {
   uint64_t position_ = 0;
 };
 
-// Walks over all instructions without building anything: grammar up to STOP, nothing after it, and which memo slots
-// are read back (the others need not keep what they name).
+// Walks over all instructions without building anything: grammar up to STOP, nothing after it, and
+// which memo slots are read back (the others need not keep what they name).
 Status FindUsedSlots(std::string_view bytes, std::vector<uint32_t>* used) {
   Scanner scanner(bytes);
   Instruction in;
@@ -173,12 +175,13 @@ Status FindUsedSlots(std::string_view bytes, std::vector<uint32_t>* used) {
       return InvalidArgument("pickle protocol ", in.number, ", expected 2 to 5");
     }
     first = false;
-    if (code == op::kBinGet || code == op::kLongBinGet) used->push_back(static_cast<uint32_t>(in.number));
+    if (code == op::kBinGet || code == op::kLongBinGet)
+      used->push_back(static_cast<uint32_t>(in.number));
     if (code == op::kStop) break;
   }
   if (!scanner.at_end()) {
-    return InvalidArgument(bytes.size() - scanner.position(), " bytes after the end of the pickle at offset ",
-                           scanner.position());
+    return InvalidArgument(bytes.size() - scanner.position(),
+                           " bytes after the end of the pickle at offset ", scanner.position());
   }
   std::sort(used->begin(), used->end());
   used->erase(std::unique(used->begin(), used->end()), used->end());
@@ -283,8 +286,8 @@ class Machine {
     return absl::OkStatus();
   }
 
-  // A dict that begins right after another container among the items of the top-level list shows that the one before
-  // is complete (a dict is never a key).
+  // A dict that begins right after another container among the items of the top-level list shows
+  // that the one before is complete (a dict is never a key).
   Status PushContainer(PickleType type, bool open) {
     const bool sibling = marks_.size() == 1 && marks_[0] == 1 && stack_.size() == 3 && RootOpen() &&
                          AsContainer(stack_[2]) != nullptr;
@@ -310,7 +313,8 @@ class Machine {
     return absl::OkStatus();
   }
 
-  // Position of the first of the values that an opcode takes: `count` of them, or all above the topmost mark.
+  // Position of the first of the values that an opcode takes: `count` of them, or all above the
+  // topmost mark.
   Status Operands(const Instruction& in, std::optional<size_t> count, size_t* begin) {
     const size_t floor = marks_.empty() ? 0 : marks_.back() + 1;
     if (count.has_value()) {
@@ -357,8 +361,8 @@ class Machine {
     marks_.pop_back();
   }
 
-  // APPEND(S) and SETITEM(S). The container may not be one that the memo gave back: only what was just begun is open, so
-  // no value can come to hold itself.
+  // APPEND(S) and SETITEM(S). Only a container that is still being built is open: one that went
+  // into another or that the memo gave back is not, so no value can come to hold itself.
   Status Fill(const Instruction& in, PickleType type, std::optional<size_t> count) {
     size_t begin = 0;
     ANAM_RETURN_IF_ERROR(Operands(in, count, &begin));
@@ -369,8 +373,9 @@ class Machine {
     const size_t target_position = end_of_target - 1;
     PickleContainer* target = AsContainer(stack_[target_position]);
     if (target == nullptr || target->type != type || !target->open) {
-      return InvalidArgument(At(in), ": expected an open ", type == PickleType::kList ? "list" : "dict",
-                             " to fill, found ", PickleTypeName(stack_[target_position]));
+      return InvalidArgument(At(in), ": expected a ", type == PickleType::kList ? "list" : "dict",
+                             " to fill that nothing refers to yet, found ",
+                             PickleTypeName(stack_[target_position]));
     }
     if (type == PickleType::kDict && (stack_.size() - begin) % 2 != 0) {
       return InvalidArgument(At(in), ": a key without a value");
@@ -386,7 +391,9 @@ class Machine {
 
   PickleValue* Slot(uint64_t slot) {
     const auto found = std::lower_bound(used_.begin(), used_.end(), slot);
-    return found != used_.end() && *found == slot ? &memo_[static_cast<size_t>(found - used_.begin())] : nullptr;
+    return found != used_.end() && *found == slot
+               ? &memo_[static_cast<size_t>(found - used_.begin())]
+               : nullptr;
   }
 
   // A slot that holds a mark has not been filled.
@@ -402,10 +409,9 @@ class Machine {
     if (place == nullptr || IsMark(*place)) {
       return InvalidArgument(At(in), ": memo slot ", in.number, " has not been filled");
     }
-    const PickleContainer* container = AsContainer(*place);
-    if (container != nullptr && container->open) {
-      return InvalidArgument(At(in), ": a ", PickleTypeName(*place), " that holds itself is refused");
-    }
+    // What has been read back is complete: filling it further is refused, so that nothing comes to
+    // hold itself.
+    if (PickleContainer* container = AsContainer(*place)) container->open = false;
     return Push(*place);
   }
 
@@ -419,7 +425,7 @@ class Machine {
   }
 
   Scanner scanner_;
-  std::vector<uint32_t> used_;  // memo slots that are read back, sorted
+  std::vector<uint32_t> used_;     // memo slots that are read back, sorted
   std::vector<PickleValue> memo_;  // parallel to used_; a mark where nothing has been put
   std::vector<PickleValue> stack_;
   std::vector<size_t> marks_;  // positions of the marks in stack_
@@ -441,7 +447,8 @@ const char* PickleTypeName(const PickleValue& value) {
         return "dict";
     }
   }
-  static constexpr const char* kNames[] = {"None", "mark", "bool", "int", "float", "str", "container"};
+  static constexpr const char* kNames[] = {"None",  "mark", "bool",     "int",
+                                           "float", "str",  "container"};
   return kNames[value.index()];
 }
 

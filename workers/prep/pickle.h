@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A restricted reader of Python pickles, protocols 2 to 5: None, bool, int (64 bits), float, str, list, tuple, dict and
-// the memo; nothing else, and nothing is ever executed. Every other opcode is refused with its name and offset.
-// The stream is scanned once without building anything (grammar, truncation, which memo slots are read back), then the
-// items of the top-level list are handed over one by one, so that only what is still referred to stays in memory.
-// Memory is a constant times the size of the pickle; nesting is bounded. Thread-safe.
-// Format: CPython's Lib/pickletools.py (the documentation of each opcode).
+// A restricted reader of Python pickles, protocols 2 to 5: None, bool, int (64 bits), float, str,
+// list, tuple, dict and the memo; nothing else, and nothing is ever executed. Every other opcode is
+// refused with its name and offset. The stream is scanned once without building anything (grammar,
+// truncation, which memo slots are read back), then the items of the top-level list are handed over
+// one by one, so that only what is still referred to stays in memory. Memory is a constant times
+// the size of the pickle; nesting is bounded. Thread-safe. Format: CPython's Lib/pickletools.py
+// (the documentation of each opcode).
 #pragma once
 
 #include <cstdint>
@@ -25,16 +26,18 @@ struct PickleContainer;
 struct PickleNone {};
 struct PickleMark {};
 
-// A value on the reader's stack. Strings and containers are shared because the memo may refer to them again.
-using PickleValue = std::variant<PickleNone, PickleMark, bool, int64_t, double, std::shared_ptr<const std::string>,
-                                 std::shared_ptr<PickleContainer>>;
+// A value on the reader's stack. Strings and containers are shared because the memo may refer to
+// them again.
+using PickleValue =
+    std::variant<PickleNone, PickleMark, bool, int64_t, double, std::shared_ptr<const std::string>,
+                 std::shared_ptr<PickleContainer>>;
 
 enum class PickleType : uint8_t { kList, kTuple, kDict };
 
 struct PickleContainer {
   PickleType type = PickleType::kList;
-  bool open = true;        // still on the stack as the thing being built
-  int depth = 1;           // 1 + the deepest child's
+  bool open = true;                // still on the stack as the thing being built
+  int depth = 1;                   // 1 + the deepest child's
   std::vector<PickleValue> items;  // of a dict: key, value, key, value, …
 };
 
@@ -44,7 +47,8 @@ const char* PickleTypeName(const PickleValue& value);
 // Takes item `index` of the top-level list. An error ends the reading and is returned as it is.
 using PickleItemSink = std::function<Status(uint64_t index, const PickleValue& item)>;
 
-// kInvalidArgument with offset, opcode name and what was expected; `offset` of the text is in bytes from the start.
+// kInvalidArgument with offset, opcode name and what was expected; `offset` of the text is in bytes
+// from the start.
 Status ReadPickledList(std::string_view bytes, const PickleItemSink& sink);
 
 }  // namespace anamnesis::prep

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opcodes of Python pickles: names of all, argument forms of those that the restricted reader accepts.
+// Opcodes of Python pickles: names of all, argument forms of those that the restricted reader
+// accepts.
 #pragma once
 
 #include <cstdint>
@@ -7,19 +8,19 @@
 namespace anamnesis::prep {
 
 enum class PickleArgument : uint8_t {
-  kRefused,     // the opcode is not accepted
+  kRefused,  // the opcode is not accepted
   kNone,
-  kByte,        // u8
-  kShort,       // u16
-  kInt,         // i32
-  kWord,        // u32
-  kEight,       // u64
-  kDouble,      // 8 bytes, big-endian IEEE 754
-  kText1,       // u8 length, bytes
-  kText4,       // u32 length, bytes
-  kText8,       // u64 length, bytes
-  kLong1,       // u8 length, two's complement little-endian
-  kLong4,       // i32 length, two's complement little-endian
+  kByte,    // u8
+  kShort,   // u16
+  kInt,     // i32
+  kWord,    // u32
+  kEight,   // u64
+  kDouble,  // 8 bytes, big-endian IEEE 754
+  kText1,   // u8 length, bytes
+  kText4,   // u32 length, bytes
+  kText8,   // u64 length, bytes
+  kLong1,   // u8 length, two's complement little-endian
+  kLong4,   // i32 length, two's complement little-endian
 };
 
 struct PickleOp {
@@ -32,13 +33,15 @@ struct PickleOp {
 const PickleOp* FindPickleOp(unsigned char code);
 
 namespace op {
-inline constexpr unsigned char kMark = '(', kStop = '.', kBinInt = 'J', kBinInt1 = 'K', kBinInt2 = 'M', kNone = 'N',
-                               kBinString = 'T', kShortBinString = 'U', kBinUnicode = 'X', kAppend = 'a',
-                               kAppends = 'e', kEmptyDict = '}', kEmptyList = ']', kEmptyTuple = ')', kTuple = 't',
-                               kTuple1 = 0x85, kTuple2 = 0x86, kTuple3 = 0x87, kSetItem = 's', kSetItems = 'u',
-                               kBinGet = 'h', kLongBinGet = 'j', kBinPut = 'q', kLongBinPut = 'r', kBinFloat = 'G',
-                               kProto = 0x80, kNewTrue = 0x88, kNewFalse = 0x89, kLong1 = 0x8a, kLong4 = 0x8b,
-                               kShortBinUnicode = 0x8c, kBinUnicode8 = 0x8d, kMemoize = 0x94, kFrame = 0x95;
+inline constexpr unsigned char kMark = '(', kStop = '.', kBinInt = 'J', kBinInt1 = 'K',
+                               kBinInt2 = 'M', kNone = 'N', kBinString = 'T', kShortBinString = 'U',
+                               kBinUnicode = 'X', kAppend = 'a', kAppends = 'e', kEmptyDict = '}',
+                               kEmptyList = ']', kEmptyTuple = ')', kTuple = 't', kTuple1 = 0x85,
+                               kTuple2 = 0x86, kTuple3 = 0x87, kSetItem = 's', kSetItems = 'u',
+                               kBinGet = 'h', kLongBinGet = 'j', kBinPut = 'q', kLongBinPut = 'r',
+                               kBinFloat = 'G', kProto = 0x80, kNewTrue = 0x88, kNewFalse = 0x89,
+                               kLong1 = 0x8a, kLong4 = 0x8b, kShortBinUnicode = 0x8c,
+                               kBinUnicode8 = 0x8d, kMemoize = 0x94, kFrame = 0x95;
 }  // namespace op
 
 }  // namespace anamnesis::prep

@@ -34,7 +34,8 @@ struct Place {
   uint32_t index = 0;
 };
 
-// Converts the files of all splits on some threads; results are kept by file, so that nothing depends on who did what.
+// Converts the files of all splits on some threads; results are kept by file, so that nothing
+// depends on who did what.
 class Conversion {
  public:
   Conversion(const Cohort& cohort, const shard::SetWriter& writer, std::vector<InputFile> files)
@@ -46,7 +47,8 @@ class Conversion {
 
   Status Run(int jobs) {
     std::vector<std::thread> threads;
-    const size_t num_threads = std::min<size_t>(static_cast<size_t>(std::max(jobs, 1)), files_.size());
+    const size_t num_threads =
+        std::min<size_t>(static_cast<size_t>(std::max(jobs, 1)), files_.size());
     for (size_t i = 1; i < num_threads; ++i) {
       threads.emplace_back([this] { Work(); });
       ::pthread_setname_np(threads.back().native_handle(), "prep-convert");
@@ -60,7 +62,9 @@ class Conversion {
 
   const std::vector<InputFile>& files() const { return files_; }
   const std::vector<FileResult>& results() const { return results_; }
-  const std::vector<uint64_t>& token_counts() const { return token_counts_; }  // by vocabulary position
+  const std::vector<uint64_t>& token_counts() const {
+    return token_counts_;
+  }  // by vocabulary position
   std::vector<int64_t> SubjectsOf(const std::string& split) const {
     std::vector<int64_t> ids;
     for (const Place& place : places_) {
@@ -95,7 +99,8 @@ class Conversion {
     const std::vector<Rendering>& renderings = cohort_.renderings();
     const auto sink = [&](uint64_t index, shard::Subject& subject,
                           const std::vector<uint32_t>& positions) -> Status {
-      places->push_back({subject.subject_id, static_cast<uint32_t>(file), static_cast<uint32_t>(index)});
+      places->push_back(
+          {subject.subject_id, static_cast<uint32_t>(file), static_cast<uint32_t>(index)});
       result.cases += subject.is_case ? 1 : 0;
       for (size_t i = 0; i < positions.size(); ++i) {
         const Rendering& rendering = renderings[positions[i]];
@@ -128,8 +133,9 @@ class Conversion {
       if (before.subject_id != now.subject_id) continue;
       across_splits = across_splits || files_[before.file].split != files_[now.file].split;
       if (++count > kNamed) continue;
-      named += Cat(named.empty() ? "" : "; ", now.subject_id, " (", files_[before.file].name, " subject ",
-                   before.index, ", ", files_[now.file].name, " subject ", now.index, ")");
+      named +=
+          Cat(named.empty() ? "" : "; ", now.subject_id, " (", files_[before.file].name,
+              " subject ", before.index, ", ", files_[now.file].name, " subject ", now.index, ")");
     }
     if (count == 0) return absl::OkStatus();
     return InvalidArgument(cohort_.data().data_dir, ": ", count, " subject(s) occur twice",
@@ -148,7 +154,8 @@ class Conversion {
   std::vector<Place> places_;
 };
 
-StatusOr<std::vector<InputFile>> ListSplits(const std::string& data_dir, const std::vector<std::string>& splits) {
+StatusOr<std::vector<InputFile>> ListSplits(const std::string& data_dir,
+                                            const std::vector<std::string>& splits) {
   std::vector<InputFile> files;
   for (const std::string& split : splits) {
     ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> listed, ListSplit(data_dir, split));
@@ -157,8 +164,9 @@ StatusOr<std::vector<InputFile>> ListSplits(const std::string& data_dir, const s
   return files;
 }
 
-Status FillManifest(const Cohort& cohort, const Conversion& conversion, const std::vector<std::string>& splits,
-                    const shard::SetWriter& writer, shard::Manifest* manifest) {
+Status FillManifest(const Cohort& cohort, const Conversion& conversion,
+                    const std::vector<std::string>& splits, const shard::SetWriter& writer,
+                    shard::Manifest* manifest) {
   manifest->code_version = CodeVersion();
   manifest->profile = cohort.data().profile;
   manifest->unknown_tokens = cohort.data().unknown_tokens;
@@ -198,8 +206,10 @@ uint64_t BytesOf(const shard::Manifest& manifest) {
   return bytes;
 }
 
-void CountTokens(const Cohort& cohort, const std::vector<uint64_t>& counts, PrepareSummary* summary) {
-  for (const LookupRole role : {LookupRole::kMedical, LookupRole::kLab, LookupRole::kRegion, LookupRole::kTime}) {
+void CountTokens(const Cohort& cohort, const std::vector<uint64_t>& counts,
+                 PrepareSummary* summary) {
+  for (const LookupRole role :
+       {LookupRole::kMedical, LookupRole::kLab, LookupRole::kRegion, LookupRole::kTime}) {
     LookupCoverage coverage{.role = role};
     for (size_t i = 0; i < counts.size(); ++i) {
       const Rendering& rendering = cohort.renderings()[i];
@@ -207,7 +217,8 @@ void CountTokens(const Cohort& cohort, const std::vector<uint64_t>& counts, Prep
       coverage.events += counts[i];
       coverage.translated += rendering.translated ? counts[i] : 0;
     }
-    if (coverage.events > 0) summary->coverage.push_back(coverage);
+    if (coverage.events > 0 && LookupOf(cohort.lookups(), role).size() > 0)
+      summary->coverage.push_back(coverage);
   }
   for (size_t i = 0; i < counts.size(); ++i) {
     summary->unknown_kinds += cohort.renderings()[i].unknown && counts[i] > 0 ? 1 : 0;
@@ -241,9 +252,12 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
   PrepareSummary summary;
   if (PathExists(Cat(options.out, "/", shard::kManifestFile))) {
     ANAM_ASSIGN_OR_RETURN(const std::string digest, InputDigest(data, splits));
-    ANAM_ASSIGN_OR_RETURN(summary.already_there, IsIntactSet(options.out, digest, &summary.manifest));
+    ANAM_ASSIGN_OR_RETURN(summary.already_there,
+                          IsIntactSet(options.out, digest, &summary.manifest));
     if (!summary.already_there) {
-      return AlreadyExists(options.out, ": holds a shard set of other inputs or rules; choose another folder or remove it");
+      return AlreadyExists(
+          options.out,
+          ": holds a shard set of other inputs or rules; choose another folder or remove it");
     }
     summary.bytes = BytesOf(summary.manifest);
     return summary;
@@ -256,7 +270,8 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
   ANAM_RETURN_IF_ERROR(conversion.Run(options.jobs));
   ANAM_RETURN_IF_ERROR(FillManifest(*cohort, conversion, splits, *writer, &summary.manifest));
   if (!options.expected_digest.empty() && summary.manifest.digest != options.expected_digest) {
-    return FailedPrecondition(data.data_dir, ": the input files changed while they were read; run it again");
+    return FailedPrecondition(data.data_dir,
+                              ": the input files changed while they were read; run it again");
   }
   ANAM_RETURN_IF_ERROR(writer->Commit(summary.manifest));
   summary.bytes = BytesOf(summary.manifest);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raw data to a shard set, file by file on several threads. Memory: a pickle a thread, the tables, and 16 bytes a subject.
+// Raw data to a shard set, file by file on several threads. Memory: a pickle a thread, the tables,
+// and 16 bytes a subject.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,10 @@
 namespace anamnesis::prep {
 
 struct PrepareOptions {
-  std::string out;                  // the shard set's directory
-  std::vector<std::string> splits;  // empty: those whose folders are there
+  std::string out{};                  // the shard set's directory
+  std::vector<std::string> splits{};  // empty: those whose folders are there
   int jobs = 1;
-  std::string expected_digest;      // not empty: fails when the inputs turn out to be others
+  std::string expected_digest{};  // not empty: fails when the inputs turn out to be others
 };
 
 struct LookupCoverage {
@@ -28,23 +29,27 @@ struct LookupCoverage {
 
 struct PrepareSummary {
   bool already_there = false;  // an intact set of the same inputs and rules: nothing was written
-  shard::Manifest manifest;
-  uint64_t bytes = 0;                 // of the whole set
-  uint64_t unknown_kinds = 0;         // distinct tokens in the data without a rule
-  std::vector<LookupCoverage> coverage;
-  std::vector<std::string> notes;  // of the tables
+  shard::Manifest manifest{};
+  uint64_t bytes = 0;          // of the whole set
+  uint64_t unknown_kinds = 0;  // distinct tokens in the data without a rule
+  std::vector<LookupCoverage> coverage{};
+  std::vector<std::string> notes{};  // of the tables
   double seconds = 0;
 };
 
 // kAlreadyExists when `out` holds something else. The set's bytes do not depend on `jobs`.
 StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareOptions& options);
 
-// What names a set: inputs (tables and pickles, by content), rules, format and code. Opens only the folders of `splits`.
-StatusOr<std::string> InputDigest(const config::DataSection& data, const std::vector<std::string>& splits);
+// What names a set: inputs (tables and pickles, by content), rules, format and code. Opens only the
+// folders of `splits`.
+StatusOr<std::string> InputDigest(const config::DataSection& data,
+                                  const std::vector<std::string>& splits);
 
-// The set for these inputs and splits under `<data_dir>/shards/<digest>/`, made when it is not there or not intact; locked
-// by digest, so that two callers do not make it twice. Returns its directory.
-StatusOr<std::string> EnsureShards(const config::DataSection& data, const std::vector<std::string>& splits,
+// The set for these inputs and splits under `<data_dir>/shards/<digest>/`, made when it is not
+// there or not intact; locked by digest, so that two callers do not make it twice. Returns its
+// directory.
+StatusOr<std::string> EnsureShards(const config::DataSection& data,
+                                   const std::vector<std::string>& splits,
                                    const std::string& data_dir, int jobs);
 
 // The lines for the user, on several lines, without subjects' data.

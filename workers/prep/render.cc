@@ -12,14 +12,16 @@ namespace {
 
 constexpr int64_t kMaxCutoffMonths = 12'000;
 
-// Renders subjects as they come; holds back those that were asked for by id, to print them in the order asked.
+// Renders subjects as they come; holds back those that were asked for by id, to print them in the
+// order asked.
 class Renderer {
  public:
   static StatusOr<Renderer> Create(stream::StreamSpec spec, const RenderOptions& options, bool cut,
                                    const LineSink& sink) {
     if (options.cutoff_months.has_value()) {
       if (*options.cutoff_months < 0 || *options.cutoff_months > kMaxCutoffMonths) {
-        return InvalidArgument("--cutoff-months: ", *options.cutoff_months, ": expected 0 to ", kMaxCutoffMonths);
+        return InvalidArgument("--cutoff-months: ", *options.cutoff_months, ": expected 0 to ",
+                               kMaxCutoffMonths);
       }
       spec.cutoff_months = static_cast<int>(*options.cutoff_months);
     } else if (options.as_of_us.has_value()) {
@@ -86,7 +88,8 @@ class Renderer {
 
 }  // namespace
 
-Status RenderRaw(const config::DataSection& data, const RenderOptions& options, const LineSink& sink) {
+Status RenderRaw(const config::DataSection& data, const RenderOptions& options,
+                 const LineSink& sink) {
   stream::StreamSpec spec;
   spec.profile = data.profile;
   spec.time_mode = data.time_mode;
@@ -96,7 +99,8 @@ Status RenderRaw(const config::DataSection& data, const RenderOptions& options, 
   spec.on_missing_date = data.on_missing_date;
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Cohort> cohort, Cohort::Load(data));
   ANAM_ASSIGN_OR_RETURN(Renderer renderer, Renderer::Create(spec, options, /*cut=*/true, sink));
-  ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> files, ListSplit(data.data_dir, options.split));
+  ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> files,
+                        ListSplit(data.data_dir, options.split));
   uint64_t index = 0;  // within the split
   const auto take = [&](uint64_t, shard::Subject& subject, const std::vector<uint32_t>&) {
     return renderer.Take(subject, cohort->phrases(), index++);
@@ -108,8 +112,10 @@ Status RenderRaw(const config::DataSection& data, const RenderOptions& options, 
   return renderer.Finish();
 }
 
-Status RenderShards(const std::string& directory, const RenderOptions& options, const LineSink& sink) {
-  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardSet> set, shard::ShardSet::Open(directory));
+Status RenderShards(const std::string& directory, const RenderOptions& options,
+                    const LineSink& sink) {
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardSet> set,
+                        shard::ShardSet::Open(directory));
   ANAM_ASSIGN_OR_RETURN(const shard::SplitSummary split, set->Split(options.split));
   ANAM_ASSIGN_OR_RETURN(Renderer renderer, Renderer::Create({}, options, /*cut=*/false, sink));
   shard::Subject subject;

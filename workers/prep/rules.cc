@@ -103,7 +103,8 @@ bool SplitNumber(std::string_view text, std::string_view* name, std::string_view
   return IsDigits(*number);
 }
 
-std::string LookedUp(const Lookups& lookups, LookupRole role, std::string_view code, Rendering* rendering) {
+std::string LookedUp(const Lookups& lookups, LookupRole role, std::string_view code,
+                     Rendering* rendering) {
   rendering->role = role;
   const std::string* term = LookupOf(lookups, role).Find(code);
   rendering->translated = term != nullptr;
@@ -141,8 +142,9 @@ std::string Text(const TokenRule& rule, std::string_view token, std::string_view
     case TokenAction::kLab:
       return LabText(value, lookups, rendering);
     case TokenAction::kNamedValue:
-      return Cat(std::string_view(rule.pattern).substr(0, std::string_view(rule.pattern).size() - 2),
-                 ": ", value);
+      return Cat(
+          std::string_view(rule.pattern).substr(0, std::string_view(rule.pattern).size() - 2), ": ",
+          value);
     case TokenAction::kRegion:
       text = LookedUp(lookups, LookupRole::kRegion, value, rendering);
       return rendering->translated ? text : std::string(value);
@@ -173,7 +175,8 @@ std::span<const TokenRule> SeedRules() { return kSeedRules; }
 std::string RuleTableSha256() {
   std::string text = "seed 1\n";  // raise the number when an action changes its meaning
   for (const TokenRule& rule : kSeedRules) {
-    text += Cat(static_cast<int>(rule.match), " ", rule.pattern, " ", static_cast<int>(rule.action), "\n");
+    text += Cat(static_cast<int>(rule.match), " ", rule.pattern, " ", static_cast<int>(rule.action),
+                "\n");
   }
   return Sha256Hex(text);
 }
@@ -196,7 +199,8 @@ StatusOr<UnknownTokens> UnknownTokensFromName(const std::string& name) {
   if (name == "drop") return UnknownTokens::kDrop;
   if (name == "unknown") return UnknownTokens::kUnknown;
   if (name == "error") return UnknownTokens::kError;
-  return InvalidArgument("data.unknown_tokens: ", name, ": expected keep-code, drop, unknown or error");
+  return InvalidArgument("data.unknown_tokens: ", name,
+                         ": expected keep-code, drop, unknown or error");
 }
 
 Rendering RenderToken(std::string_view token, const Lookups& lookups, UnknownTokens policy) {

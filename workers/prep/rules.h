@@ -13,7 +13,7 @@
 namespace anamnesis::prep {
 
 struct Lookups {
-  Lookup medical, lab, region, time;
+  Lookup medical{}, lab{}, region{}, time{};
 };
 
 enum class LookupRole : uint8_t { kNone, kMedical, kLab, kRegion, kTime };
@@ -30,16 +30,17 @@ enum class TokenMatch {
 };
 
 enum class TokenAction {
-  kSilent,        // an event without text
-  kInterval,      // the time lookup's term of the value, else the value
-  kAge,           // the token; a number behind the last underscore is set off by a space instead
-  kValue,         // the value
-  kMedical,       // the medical lookup's term of the value, else the value in Title Case
-  kLab,           // the lab lookup's term of the value; else of the value without _<n>, and " <n>"; else Title Case
-  kNamedValue,    // "<pattern without //>: <value>"
-  kRegion,        // the region lookup's term of the value, else the value
-  kTitle,         // the value in Title Case
-  kVerbatim,      // the token
+  kSilent,    // an event without text
+  kInterval,  // the time lookup's term of the value, else the value
+  kAge,       // the token; a number behind the last underscore is set off by a space instead
+  kValue,     // the value
+  kMedical,   // the medical lookup's term of the value, else the value in Title Case
+  kLab,  // the lab lookup's term of the value; else of the value without _<n>, and " <n>"; else
+         // Title Case
+  kNamedValue,  // "<pattern without //>: <value>"
+  kRegion,      // the region lookup's term of the value, else the value
+  kTitle,       // the value in Title Case
+  kVerbatim,    // the token
 };
 
 struct TokenRule {
@@ -59,8 +60,8 @@ StatusOr<UnknownTokens> UnknownTokensFromName(const std::string& name);
 
 // What a token becomes.
 struct Rendering {
-  shard::Phrase phrase;
-  bool unknown = false;      // no rule matched: the policy made the phrase
+  shard::Phrase phrase{};
+  bool unknown = false;                 // no rule matched: the policy made the phrase
   LookupRole role = LookupRole::kNone;  // the lookup that was asked
   bool translated = false;              // and had a term
 };

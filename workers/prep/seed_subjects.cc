@@ -45,8 +45,8 @@ class SubjectReader {
     ANAM_RETURN_IF_ERROR(Tokens(tokens));
     ANAM_RETURN_IF_ERROR(Times(timestamps));
     if (subject_.tokens.size() != subject_.times_us.size()) {
-      return InvalidArgument("has ", subject_.tokens.size(), " tokens and ", subject_.times_us.size(),
-                             " timestamps, expected as many of both");
+      return InvalidArgument("has ", subject_.tokens.size(), " tokens and ",
+                             subject_.times_us.size(), " timestamps, expected as many of both");
     }
     return absl::OkStatus();
   }
@@ -64,8 +64,9 @@ class SubjectReader {
     ANAM_ASSIGN_OR_RETURN(const std::vector<PickleValue>* list, List(value, "tokens"));
     num_events_ += list->size();
     if (num_events_ > max_events_) {
-      return InvalidArgument("the subjects so far hold ", num_events_,
-                             " tokens, more than the file has bytes (lists shared between subjects?)");
+      return InvalidArgument(
+          "the subjects so far hold ", num_events_,
+          " tokens, more than the file has bytes (lists shared between subjects?)");
     }
     subject_.tokens.clear();
     subject_.tokens.reserve(list->size());
@@ -115,9 +116,8 @@ class SubjectReader {
 
 Status ReadSeedSubjects(std::string_view pickle, const RawSubjectSink& sink) {
   SubjectReader reader(pickle.size(), sink);
-  return ReadPickledList(pickle, [&](uint64_t index, const PickleValue& item) {
-    return reader.Take(index, item);
-  });
+  return ReadPickledList(
+      pickle, [&](uint64_t index, const PickleValue& item) { return reader.Take(index, item); });
 }
 
 bool MicrosFromSeconds(double seconds, int64_t* micros) {

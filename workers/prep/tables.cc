@@ -2,6 +2,7 @@
 #include "workers/prep/tables.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "common/base/civil.h"
@@ -24,7 +25,8 @@ std::string Folded(std::string_view code) {
 // How missing values look in tables written by the usual tools.
 bool IsMissing(const std::string& text) {
   const std::string folded = Folded(text);
-  return folded.empty() || folded == "NAN" || folded == "NAT" || folded == "NONE" || folded == "NULL";
+  return folded.empty() || folded == "NAN" || folded == "NAT" || folded == "NONE" ||
+         folded == "NULL";
 }
 
 std::string Trimmed(const std::string& text) {
@@ -60,11 +62,13 @@ StatusOr<Vocabulary> Vocabulary::Parse(std::string_view content, const std::stri
     if (static_cast<uint64_t>(entry.id) >= vocabulary.by_id_.size()) {
       vocabulary.by_id_.resize(static_cast<size_t>(entry.id) + 1, kAbsent);
     }
-    vocabulary.by_id_[static_cast<size_t>(entry.id)] = static_cast<uint32_t>(vocabulary.entries_.size());
+    vocabulary.by_id_[static_cast<size_t>(entry.id)] =
+        static_cast<uint32_t>(vocabulary.entries_.size());
     entry.token = std::move(fields[token_column]);
     vocabulary.entries_.push_back(std::move(entry));
   }
-  if (vocabulary.entries_.empty()) return InvalidArgument(source, ": has no rows, expected the vocabulary");
+  if (vocabulary.entries_.empty())
+    return InvalidArgument(source, ": has no rows, expected the vocabulary");
   return vocabulary;
 }
 
@@ -78,68 +82,67 @@ StatusOr<Labels> Labels::Parse(std::string_view content, const std::string& sour
   if (has_sites) {
     ANAM_ASSIGN_OR_RETURN(site_column, table.Column("site"));
   }
-  struct Row {
-    Label label;
-    std::string site;
-    uint64_t row = 0;
-  };
-  std::vector<Row> rows;
   Labels labels;
+  std::map<std::string, uint32_t> sites;  // name to number in order of appearance, from 1
   std::vector<std::string> fields;
   while (true) {
     ANAM_ASSIGN_OR_RETURN(const bool found, table.Next(&fields));
     if (!found) break;
-    Row row;
-    row.row = table.row();
-    if (!ParseInt64(Trimmed(fields[id_column]), &row.label.subject_id)) {
+    Label label;
+    if (!ParseInt64(Trimmed(fields[id_column]), &label.subject_id)) {
       return table.RowError("subject_id: expected an integer");
     }
     const std::string is_case = Trimmed(fields[case_column]);
-    row.label.is_case = is_case == "1" || is_case == "1.0";
-    if (!row.label.is_case && is_case != "0" && is_case != "0.0") {
+    label.is_case = is_case == "1" || is_case == "1.0";
+    if (!label.is_case && is_case != "0" && is_case != "0.0") {
       return table.RowError("is_case: expected 0 or 1");
     }
     const std::string date = Trimmed(fields[date_column]);
     if (!IsMissing(date)) {
       const std::optional<int64_t> time_us = ParseTimestampMicros(date);
-      row.label.bad_cancer_date = !time_us.has_value();
-      if (time_us.has_value()) row.label.cancer_time_us = StartOfDay(*time_us);
+      label.has_cancer_date = time_us.has_value();
+      label.bad_cancer_date = !time_us.has_value();
+      if (time_us.has_value()) label.cancer_day_us = StartOfDay(*time_us);
     }
-    if (has_sites) row.site = Trimmed(fields[site_column]);
-    if (IsMissing(row.site)) row.site.clear();
-    if (!row.site.empty()) labels.sites_.push_back(row.site);
-    rows.push_back(std::move(row));
-  }
-  std::sort(labels.sites_.begin(), labels.sites_.end());
-  labels.sites_.erase(std::unique(labels.sites_.begin(), labels.sites_.end()), labels.sites_.end());
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
-    return a.label.subject_id < b.label.subject_id;
-  });
-  for (size_t i = 0; i < rows.size(); ++i) {
-    Label& label = rows[i].label;
-    if (!rows[i].site.empty()) {
-      label.site = 1 + static_cast<uint32_t>(std::lower_bound(labels.sites_.begin(), labels.sites_.end(),
-                                                              rows[i].site) -
-                                             labels.sites_.begin());
-    }
-    if (!labels.rows_.empty() && labels.rows_.back().subject_id == label.subject_id) {
-      const Label& before = labels.rows_.back();
-      if (before.is_case == label.is_case && before.site == label.site &&
-          before.cancer_time_us == label.cancer_time_us &&
-          before.bad_cancer_date == label.bad_cancer_date) {
-        continue;  // the same row twice says nothing new
-      }
-      return InvalidArgument(source, ": rows ", rows[i - 1].row, " and ", rows[i].row,
-                             " label the same subject differently");
+    const std::string site = has_sites ? Trimmed(fields[site_column]) : "";
+    if (!IsMissing(site)) {
+      label.site = sites.try_emplace(site, static_cast<uint32_t>(sites.size() + 1)).first->second;
     }
     labels.rows_.push_back(label);
   }
+  labels.NumberSites(sites);
+  ANAM_RETURN_IF_ERROR(labels.SortRows(source));
   return labels;
 }
 
+// Numbers the sites by name instead of by appearance.
+void Labels::NumberSites(const std::map<std::string, uint32_t>& sites) {
+  std::vector<uint32_t> by_appearance(sites.size() + 1, 0);
+  for (const auto& [name, number] : sites) {
+    sites_.push_back(name);
+    by_appearance[number] = static_cast<uint32_t>(sites_.size());
+  }
+  for (Label& label : rows_) label.site = by_appearance[label.site];
+}
+
+Status Labels::SortRows(const std::string& source) {
+  std::sort(rows_.begin(), rows_.end(),
+            [](const Label& a, const Label& b) { return a.subject_id < b.subject_id; });
+  for (size_t i = 1; i < rows_.size(); ++i) {
+    if (rows_[i - 1].subject_id == rows_[i].subject_id && rows_[i - 1] != rows_[i]) {
+      return InvalidArgument(source, ": labels subject ", rows_[i].subject_id,
+                             " twice and differently, expected one row a subject");
+    }
+  }
+  // The same row twice says nothing new.
+  rows_.erase(std::unique(rows_.begin(), rows_.end()), rows_.end());
+  return absl::OkStatus();
+}
+
 const Label* Labels::Find(int64_t subject_id) const {
-  const auto found = std::lower_bound(rows_.begin(), rows_.end(), subject_id,
-                                      [](const Label& label, int64_t id) { return label.subject_id < id; });
+  const auto found =
+      std::lower_bound(rows_.begin(), rows_.end(), subject_id,
+                       [](const Label& label, int64_t id) { return label.subject_id < id; });
   return found != rows_.end() && found->subject_id == subject_id ? &*found : nullptr;
 }
 

@@ -31,10 +31,11 @@ void CheckDuplicates(const std::vector<std::string>& splits, std::vector<SeenSub
     if (seen[i - 1].subject_id == seen[i].subject_id) ++pairs[{seen[i - 1].split, seen[i].split}];
   }
   for (const auto& [pair, count] : pairs) {
-    report->AddFinding(pair.first == pair.second
-                           ? InvalidArgument(splits[pair.first], ": ", count, " subject(s) occur twice")
-                           : InvalidArgument(count, " subject(s) are in both ", splits[pair.first], " and ",
-                                             splits[pair.second]));
+    report->AddFinding(
+        pair.first == pair.second
+            ? InvalidArgument(splits[pair.first], ": ", count, " subject(s) occur twice")
+            : InvalidArgument(count, " subject(s) are in both ", splits[pair.first], " and ",
+                              splits[pair.second]));
   }
 }
 
@@ -48,7 +49,8 @@ std::string ValidationReport::Text() const {
   std::string text;
   for (const std::string& fact : facts) text += fact + "\n";
   for (const std::string& finding : findings) text += "finding: " + finding + "\n";
-  if (num_findings > findings.size()) text += Cat("and ", num_findings - findings.size(), " findings more\n");
+  if (num_findings > findings.size())
+    text += Cat("and ", num_findings - findings.size(), " findings more\n");
   return text + (num_findings == 0 ? "valid\n" : Cat("invalid: ", num_findings, " finding(s)\n"));
 }
 
@@ -70,8 +72,10 @@ StatusOr<config::DataSection> SeedLayoutOf(const std::string& directory) {
     if (PathExists(directory + name)) *path = directory + name;
   }
   if (!IsDirectory(directory) || !PathExists(data.vocab_filepath)) {
-    return InvalidArgument(directory, ": is no folder in the seed layout (it has no vocab.csv) and no shard set (it has no ",
-                           shard::kManifestFile, ")");
+    return InvalidArgument(
+        directory,
+        ": is no folder in the seed layout (it has no vocab.csv) and no shard set (it has no ",
+        shard::kManifestFile, ")");
   }
   return data;
 }
@@ -96,10 +100,12 @@ ValidationReport ValidateSeedLayout(const config::DataSection& data, bool lenien
   };
   for (uint32_t split = 0; split < splits->size(); ++split) {
     uint64_t num_subjects = 0, num_events = 0, num_unknown = 0;
-    const auto sink = [&](uint64_t, shard::Subject& subject, const std::vector<uint32_t>& positions) -> Status {
+    const auto sink = [&](uint64_t, shard::Subject& subject,
+                          const std::vector<uint32_t>& positions) -> Status {
       ++num_subjects;
       num_events += positions.size();
-      for (const uint32_t position : positions) num_unknown += (*cohort)->renderings()[position].unknown ? 1 : 0;
+      for (const uint32_t position : positions)
+        num_unknown += (*cohort)->renderings()[position].unknown ? 1 : 0;
       seen.push_back({subject.subject_id, split});
       return absl::OkStatus();
     };
@@ -109,20 +115,23 @@ ValidationReport ValidateSeedLayout(const config::DataSection& data, bool lenien
       continue;
     }
     for (const InputFile& file : *files) {
-      const Status status =
-          (*cohort)->ReadSubjects(file, sink, nullptr, lenient ? &leniency : nullptr, &on_bad_subject);
+      const Status status = (*cohort)->ReadSubjects(file, sink, nullptr,
+                                                    lenient ? &leniency : nullptr, &on_bad_subject);
       if (!status.ok()) report.AddFinding(status);
     }
-    report.facts.push_back(Cat((*splits)[split], ": ", files->size(), " files, ", num_subjects, " subjects, ",
-                               num_events, " events, ", num_unknown, " of them without a rule"));
+    report.facts.push_back(Cat((*splits)[split], ": ", files->size(), " files, ", num_subjects,
+                               " subjects, ", num_events, " events, ", num_unknown,
+                               " of them without a rule"));
   }
   CheckDuplicates(*splits, std::move(seen), &report);
   for (std::string& note : TableNotes(**cohort)) report.facts.push_back(std::move(note));
   if (leniency.num_unsorted > 0) {
-    report.facts.push_back(Cat("passed over: ", leniency.num_unsorted, " subjects with times out of order"));
+    report.facts.push_back(
+        Cat("passed over: ", leniency.num_unsorted, " subjects with times out of order"));
   }
   if (leniency.num_unlabelled > 0) {
-    report.facts.push_back(Cat("passed over: ", leniency.num_unlabelled, " subjects without a label, taken for controls"));
+    report.facts.push_back(Cat("passed over: ", leniency.num_unlabelled,
+                               " subjects without a label, taken for controls"));
   }
   return report;
 }
@@ -145,10 +154,12 @@ ValidationReport ValidateShards(const std::string& directory) {
       if (status.ok()) num_events += subject.events.size();
     }
     if (status.ok() && num_events != split.num_events) {
-      status = DataLoss(directory, ": ", split.name, " has ", num_events, " events, the manifest says ", split.num_events);
+      status = DataLoss(directory, ": ", split.name, " has ", num_events,
+                        " events, the manifest says ", split.num_events);
     }
     if (!status.ok() && verified.ok()) report.AddFinding(status);
-    report.facts.push_back(Cat(split.name, ": ", split.num_subjects, " subjects, ", split.num_events, " events"));
+    report.facts.push_back(
+        Cat(split.name, ": ", split.num_subjects, " subjects, ", split.num_events, " events"));
   }
   report.facts.push_back(Cat("phrases: ", (*set)->phrases().size()));
   return report;

@@ -21,11 +21,12 @@ struct ValidationReport {
   std::string Text() const;
 };
 
-// The data section of a folder in the seed layout: the tables are those of the usual names inside it.
+// The data section of a folder in the seed layout: the tables are those of the usual names inside
+// it.
 StatusOr<config::DataSection> SeedLayoutOf(const std::string& directory);
 
-// Strict: what prepare refuses is a finding. Lenient: times out of order and subjects without a label are counted and
-// passed over.
+// Strict: what prepare refuses is a finding. Lenient: times out of order and subjects without a
+// label are counted and passed over.
 ValidationReport ValidateSeedLayout(const config::DataSection& data, bool lenient);
 
 // Every checksum, every block, every subject.

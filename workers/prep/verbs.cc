@@ -14,10 +14,7 @@
 #include "common/io/file.h"
 #include "workers/prep/prepare.h"
 #include "workers/prep/render.h"
-#if __has_include("workers/prep/synth.h")
 #include "workers/prep/synth.h"
-#define ANAM_HAS_SYNTH
-#endif
 #include "workers/prep/validate.h"
 
 namespace anamnesis::prep {
@@ -40,14 +37,16 @@ int Parse(CLI::App& app, int argc, char** argv, bool* proceed) {
 // The defaults for --jobs.
 int AllCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
-StatusOr<config::DataSection> LoadData(const std::string& path, const std::vector<std::string>& overrides) {
+StatusOr<config::DataSection> LoadData(const std::string& path,
+                                       const std::vector<std::string>& overrides) {
   ANAM_ASSIGN_OR_RETURN(const config::JobConfig job, config::LoadDataConfig(path, overrides));
   for (const std::string& note : job.notes) std::fprintf(stderr, "%s\n", note.c_str());
   return job.data;
 }
 
 void AddOverrides(CLI::App& app, std::vector<std::string>* overrides) {
-  app.add_option("--set", *overrides, "Override a key of the config, as data.cutoff_months=6 (repeatable)")
+  app.add_option("--set", *overrides,
+                 "Override a key of the config, as data.cutoff_months=6 (repeatable)")
       ->type_name("KEY=VALUE")
       ->allow_extra_args(false);
 }
@@ -57,7 +56,7 @@ constexpr Verb kVerbs[] = {
     {"validate", "check raw data or shards", RunValidate},
     {"render", "print narratives", RunRender},
 #ifdef ANAM_HAS_SYNTH
-    {"synth", "make a synthetic cohort", [](int argc, char** argv) { return Report(RunSynth(argc, argv)); }},
+    {"synth", "make a synthetic cohort and a tiny base model", RunSynth},
 #endif
     {"ensure", "the shards of a job, from the cache or made now (for the worker)", RunEnsure},
 };
@@ -85,17 +84,22 @@ int RunVerb(int argc, char** argv) {
 }
 
 int RunPrepare(int argc, char** argv) {
-  CLI::App app("Raw data to shards. Prints the summary on stderr and the directory on stdout.", "prepare");
+  CLI::App app("Raw data to shards. Prints the summary on stderr and the directory on stdout.",
+               "prepare");
   app.footer("Example:\n  anamnesis prepare configs/jobs/first_light.yaml --out shards --jobs 4");
   std::string config, data_dir;
   std::vector<std::string> overrides;
   PrepareOptions options;
   options.jobs = AllCores();
-  app.add_option("config", config, "The job's YAML (only `data` is read)")->required()->type_name("CONFIG.yaml");
+  app.add_option("config", config, "The job's YAML (only `data` is read)")
+      ->required()
+      ->type_name("CONFIG.yaml");
   app.add_option("--out", options.out, "The new shard set's folder")->required()->type_name("DIR");
-  app.add_option("--jobs", options.jobs, "Threads (default: all cores); the result does not depend on it")
+  app.add_option("--jobs", options.jobs,
+                 "Threads (default: all cores); the result does not depend on it")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--splits", options.splits, "Comma-separated; default: those of train, tuning and held_out that are there")
+  app.add_option("--splits", options.splits,
+                 "Comma-separated; default: those of train, tuning and held_out that are there")
       ->delimiter(',');
   app.add_option("--data-dir", data_dir, "Accepted as everywhere; prepare keeps nothing there");
   AddOverrides(app, &overrides);
@@ -111,16 +115,26 @@ int RunPrepare(int argc, char** argv) {
 }
 
 int RunEnsure(int argc, char** argv) {
-  CLI::App app("The shards of a job's data: from the cache when they are there and intact, else made now. Prints the "
-               "directory on stdout.",
-               "ensure");
-  app.footer("Example:\n  anamnesis-prep ensure job.yaml --splits train,tuning --data-dir ~/.local/share/anamnesis");
+  CLI::App app(
+      "The shards of a job's data: from the cache when they are there and intact, else made now. "
+      "Prints the "
+      "directory on stdout.",
+      "ensure");
+  app.footer(
+      "Example:\n  anamnesis-prep ensure job.yaml --splits train,tuning --data-dir "
+      "~/.local/share/anamnesis");
   std::string config, data_dir;
   std::vector<std::string> splits, overrides;
   int jobs = AllCores();
-  app.add_option("config", config, "The job's YAML (only `data` is read)")->required()->type_name("CONFIG.yaml");
-  app.add_option("--splits", splits, "Comma-separated; no other split's folder is opened")->required()->delimiter(',');
-  app.add_option("--data-dir", data_dir, "The data directory that holds shards/")->required()->type_name("DIR");
+  app.add_option("config", config, "The job's YAML (only `data` is read)")
+      ->required()
+      ->type_name("CONFIG.yaml");
+  app.add_option("--splits", splits, "Comma-separated; no other split's folder is opened")
+      ->required()
+      ->delimiter(',');
+  app.add_option("--data-dir", data_dir, "The data directory that holds shards/")
+      ->required()
+      ->type_name("DIR");
   app.add_option("--jobs", jobs, "Threads (default: all cores)")->check(CLI::Range(1, 1024));
   AddOverrides(app, &overrides);
   bool proceed = false;
@@ -134,16 +148,21 @@ int RunEnsure(int argc, char** argv) {
 }
 
 int RunValidate(int argc, char** argv) {
-  CLI::App app("Checks raw data (a config, or a folder in the seed layout) or a shard set. Prints a report on stdout; exit 6 "
-               "when something was found.",
-               "validate");
+  CLI::App app(
+      "Checks raw data (a config, or a folder in the seed layout) or a shard set. Prints a report "
+      "on stdout; exit 6 "
+      "when something was found.",
+      "validate");
   app.footer("Example:\n  anamnesis validate configs/jobs/first_light.yaml --lenient");
   std::string path;
   std::vector<std::string> overrides;
   bool strict = false, lenient = false;
-  app.add_option("path", path, "CONFIG.yaml, a folder in the seed layout, or a shard set")->required();
-  CLI::Option* strict_option = app.add_flag("--strict", strict, "Every deviation is a finding (default)");
-  app.add_flag("--lenient", lenient, "Count and pass over times out of order and subjects without a label")
+  app.add_option("path", path, "CONFIG.yaml, a folder in the seed layout, or a shard set")
+      ->required();
+  CLI::Option* strict_option =
+      app.add_flag("--strict", strict, "Every deviation is a finding (default)");
+  app.add_flag("--lenient", lenient,
+               "Count and pass over times out of order and subjects without a label")
       ->excludes(strict_option);
   AddOverrides(app, &overrides);
   bool proceed = false;
@@ -152,7 +171,8 @@ int RunValidate(int argc, char** argv) {
   if (LooksLikeShards(path)) {
     report = ValidateShards(path);
   } else {
-    const StatusOr<config::DataSection> data = IsDirectory(path) ? SeedLayoutOf(path) : LoadData(path, overrides);
+    const StatusOr<config::DataSection> data =
+        IsDirectory(path) ? SeedLayoutOf(path) : LoadData(path, overrides);
     if (!data.ok()) return Report(data.status());
     report = ValidateSeedLayout(*data, lenient);
   }
@@ -180,18 +200,23 @@ Status ParseSubjects(const std::vector<std::string>& texts, std::vector<int64_t>
 }  // namespace
 
 int RunRender(int argc, char** argv) {
-  CLI::App app("Prints one line a subject on stdout: subject_id<TAB>narrative. A config is cut as it says; a shard set is not "
-               "cut unless --as-of or --cutoff-months is given.",
-               "render");
-  app.footer("Example:\n  anamnesis render configs/jobs/first_light.yaml --split tuning --subject 17 23");
+  CLI::App app(
+      "Prints one line a subject on stdout: subject_id<TAB>narrative. A config is cut as it says; "
+      "a shard set is not "
+      "cut unless --as-of or --cutoff-months is given.",
+      "render");
+  app.footer(
+      "Example:\n  anamnesis render configs/jobs/first_light.yaml --split tuning --subject 17 23");
   std::string source, as_of;
   std::vector<std::string> subjects, overrides;
   RenderOptions options;
   app.add_option("source", source, "CONFIG.yaml or a shard set")->required();
   app.add_option("--split", options.split, "train, tuning or held_out")->required();
   app.add_option("--subject", subjects, "Subject ids, or all")->required()->delimiter(',');
-  app.add_option("--as-of", as_of, "Keep what came before this date (ISO), for every subject")->type_name("DATE");
-  app.add_option("--cutoff-months", options.cutoff_months, "Instead of the config's; with --as-of, counted back from it")
+  app.add_option("--as-of", as_of, "Keep what came before this date (ISO), for every subject")
+      ->type_name("DATE");
+  app.add_option("--cutoff-months", options.cutoff_months,
+                 "Instead of the config's; with --as-of, counted back from it")
       ->type_name("N");
   AddOverrides(app, &overrides);
   bool proceed = false;

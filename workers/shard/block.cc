@@ -24,7 +24,8 @@ int64_t CommonUnit(const std::vector<Subject>& subjects) {
   return kUnits_us[unit];
 }
 
-// Differences wrap around in unsigned arithmetic, so that any pair of times survives the round trip.
+// Differences wrap around in unsigned arithmetic, so that any pair of times survives the round
+// trip.
 int64_t WrappingDifference(int64_t a, int64_t b) {
   return static_cast<int64_t>(static_cast<uint64_t>(a) - static_cast<uint64_t>(b));
 }

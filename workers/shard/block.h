@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks of subjects (docs/formats/shards.md): the columns of some subjects as one payload, and a subject out of it.
-// Thread-compatible. Errors: kDataLoss where a payload does not hold together.
+// Blocks of subjects (docs/formats/shards.md): the columns of some subjects as one payload, and a
+// subject out of it. Thread-compatible. Errors: kDataLoss where a payload does not hold together.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@ namespace anamnesis::shard {
 // A block is closed once it holds this many events.
 inline constexpr uint64_t kEventsPerBlock = 16'384;
 
-// Collects subjects and encodes them. `sites` maps a site's name to its position in the manifest's list.
+// Collects subjects and encodes them. `sites` maps a site's name to its position in the manifest's
+// list.
 class BlockBuilder {
  public:
   explicit BlockBuilder(const std::map<std::string, uint32_t>& sites) : sites_(sites) {}
@@ -39,7 +40,8 @@ class BlockBuilder {
 class Block {
  public:
   // `num_phrases` bounds the ids, `sites` names the sites.
-  static StatusOr<Block> Parse(std::string payload, uint64_t num_phrases, const std::vector<std::string>* sites);
+  static StatusOr<Block> Parse(std::string payload, uint64_t num_phrases,
+                               const std::vector<std::string>* sites);
 
   uint64_t num_subjects() const { return entries_.size(); }
   Status Read(uint64_t index, Subject* subject) const;

@@ -3,6 +3,8 @@
 
 #include <zstd.h>
 
+#include <memory>
+
 #include "common/base/crc32c.h"
 
 namespace anamnesis::shard {
@@ -12,17 +14,27 @@ namespace {
 constexpr int kCompressionLevel = 9;
 constexpr size_t kCrcOffset = 12;
 
+// A context is megabytes: each thread keeps one, so that memory neither grows nor swings with the
+// number of frames.
+ZSTD_CCtx* ThreadContext() {
+  thread_local const std::unique_ptr<ZSTD_CCtx, size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(),
+                                                                                ZSTD_freeCCtx);
+  return context.get();
+}
+
 }  // namespace
 
 StatusOr<std::string> EncodeFrame(std::string_view magic, std::string_view payload) {
   if (payload.size() > kMaxPayloadBytes) {
-    return ResourceExhausted("a frame of ", payload.size(), " bytes is above the format's limit of ",
-                             kMaxPayloadBytes, " bytes");
+    return ResourceExhausted("a frame of ", payload.size(),
+                             " bytes is above the format's limit of ", kMaxPayloadBytes, " bytes");
   }
   std::string frame(kFrameHeaderBytes + ZSTD_compressBound(payload.size()), '\0');
+  ZSTD_CCtx* context = ThreadContext();
+  if (context == nullptr) return ResourceExhausted("zstd: no memory for a compression context");
   const size_t stored =
-      ZSTD_compress(frame.data() + kFrameHeaderBytes, frame.size() - kFrameHeaderBytes,
-                    payload.data(), payload.size(), kCompressionLevel);
+      ZSTD_compressCCtx(context, frame.data() + kFrameHeaderBytes, frame.size() - kFrameHeaderBytes,
+                        payload.data(), payload.size(), kCompressionLevel);
   if (ZSTD_isError(stored) != 0) return Internal("zstd: ", ZSTD_getErrorName(stored));
   frame.resize(kFrameHeaderBytes + stored);
   std::string header(magic);
@@ -58,7 +70,8 @@ Status DecodeFrame(std::string_view magic, std::string_view frame, std::string* 
   }
   // The declared size is checked against the compressed frame before memory is taken for it.
   if (ZSTD_getFrameContentSize(stored, stored_bytes) != payload_bytes) {
-    return DataLoss("compressed content does not have the ", payload_bytes, " bytes it should have");
+    return DataLoss("compressed content does not have the ", payload_bytes,
+                    " bytes it should have");
   }
   payload->resize(payload_bytes);
   const size_t got = ZSTD_decompress(payload->data(), payload->size(), stored, stored_bytes);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Frames and integers of the shard format (docs/formats/shards.md): a compressed, checksummed unit of bytes, and varints.
-// Thread-safe. Errors: kDataLoss with what did not fit; callers add the file's name.
+// Frames and integers of the shard format (docs/formats/shards.md): a compressed, checksummed unit
+// of bytes, and varints. Thread-safe. Errors: kDataLoss with what did not fit; callers add the
+// file's name.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ inline constexpr char kPhrasesMagic[] = "ANPH";
 inline constexpr char kBlockMagic[] = "ANBL";
 inline constexpr char kIndexMagic[] = "ANIX";
 
-// Compresses `payload` into a frame with the 4-byte `magic`. kResourceExhausted above kMaxPayloadBytes.
+// Compresses `payload` into a frame with the 4-byte `magic`. kResourceExhausted above
+// kMaxPayloadBytes.
 StatusOr<std::string> EncodeFrame(std::string_view magic, std::string_view payload);
 
 // The payload of `frame`, which must be exactly one intact frame of this magic.
@@ -37,7 +39,8 @@ inline int64_t UnZigZag(uint64_t value) {
   return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
 }
 
-// Takes integers and bytes off the front of a buffer; every call fails (false) instead of reading past the end.
+// Takes integers and bytes off the front of a buffer; every call fails (false) instead of reading
+// past the end.
 class ByteCursor {
  public:
   explicit ByteCursor(std::string_view bytes) : rest_(bytes) {}

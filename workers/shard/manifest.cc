@@ -77,13 +77,15 @@ class Fields {
   Status status_;
 };
 
-// File names are joined to the set's path: a name that leads out of the directory is damage or malice.
+// File names are joined to the set's path: a name that leads out of the directory is damage or
+// malice.
 Status FileFromJson(const Json& json, FileRecord* record) {
   Fields fields(json);
   record->file = fields.Text("file");
   record->bytes = fields.Count("bytes");
   record->sha256 = fields.Text("sha256");
-  if (record->file.empty() || record->file.find('/') != std::string::npos || record->file[0] == '.') {
+  if (record->file.empty() || record->file.find('/') != std::string::npos ||
+      record->file[0] == '.') {
     fields.Merge(DataLoss("a file name in the manifest is not a plain name"));
   }
   return fields.status();

@@ -97,7 +97,8 @@ class DirectoryShardSet final : public ShardSet {
  private:
   Status NoSuchSplit(const std::string& split) const {
     std::string known;
-    for (const SplitSummary& summary : summaries_) known += (known.empty() ? "" : ", ") + summary.name;
+    for (const SplitSummary& summary : summaries_)
+      known += (known.empty() ? "" : ", ") + summary.name;
     return InvalidArgument(directory_, ": has no split ", split, ", expected one of ", known);
   }
 
@@ -112,9 +113,9 @@ class DirectoryShardSet final : public ShardSet {
     if (!state.reader || state.current != shard) {
       state.reader.reset();
       const ShardRecord& record = state.record.shards[shard];
-      ANAM_ASSIGN_OR_RETURN(
-          state.reader, ShardFileReader::Open(Cat(directory_, "/", record.file), record,
-                                              phrases_.size(), &manifest_.sites));
+      ANAM_ASSIGN_OR_RETURN(state.reader,
+                            ShardFileReader::Open(Cat(directory_, "/", record.file), record,
+                                                  phrases_.size(), &manifest_.sites));
       state.current = shard;
     }
     return state.reader->Read(index - state.first_subjects[shard], subject);

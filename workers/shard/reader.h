@@ -25,7 +25,7 @@ enum class PhraseKind : uint8_t {
 };
 
 struct Phrase {
-  std::string text;  // UTF-8; empty exactly when silent
+  std::string text{};  // UTF-8; empty exactly when silent
   PhraseKind kind = PhraseKind::kText;
 };
 
@@ -37,15 +37,15 @@ struct Event {
 struct Subject {
   int64_t subject_id = 0;
   bool is_case = false;
-  std::string site;  // "" for controls
+  std::string site{};  // "" for controls
   std::optional<int64_t>
-      cancer_time_us;            // 00:00 UTC of cancerdate; absent when missing or unreadable
+      cancer_time_us{};          // 00:00 UTC of cancerdate; absent when missing or unreadable
   bool bad_cancer_date = false;  // a date was given but could not be read
-  std::vector<Event> events;     // in input order
+  std::vector<Event> events{};   // in input order
 };
 
 struct SplitSummary {
-  std::string name;  // train, tuning, held_out
+  std::string name{};  // train, tuning, held_out
   uint64_t num_subjects = 0;
   uint64_t num_events = 0;
 };

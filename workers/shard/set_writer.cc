@@ -49,7 +49,8 @@ StatusOr<std::unique_ptr<SetWriter>> SetWriter::Create(const std::string& direct
   if (PathExists(writer->directory_)) {
     StatusOr<std::vector<std::string>> names = ListDirectory(writer->directory_);
     if (!names.ok() || !names->empty()) {
-      return AlreadyExists(directory, ": exists and is not an empty folder; choose another or remove it");
+      return AlreadyExists(directory,
+                           ": exists and is not an empty folder; choose another or remove it");
     }
   }
   const fs::path parent = target.parent_path();
@@ -76,7 +77,8 @@ StatusOr<std::unique_ptr<ShardFileWriter>> SetWriter::NewShard(const std::string
   return ShardFileWriter::Create(staging_, split + name, sites_);
 }
 
-StatusOr<FileRecord> SetWriter::WriteFile(const std::string& name, const std::string& content) const {
+StatusOr<FileRecord> SetWriter::WriteFile(const std::string& name,
+                                          const std::string& content) const {
   ANAM_RETURN_IF_ERROR(WriteFileDurably(Cat(staging_, "/", name), content));
   return FileRecord{name, content.size(), Sha256Hex(content)};
 }
@@ -99,7 +101,8 @@ StatusOr<FileRecord> SetWriter::WriteSubjectHashes(const std::string& split,
   std::string content;
   content.reserve(hashes.size() * 8);
   for (const uint64_t hash : hashes) {
-    for (int shift = 56; shift >= 0; shift -= 8) content.push_back(static_cast<char>(hash >> shift));
+    for (int shift = 56; shift >= 0; shift -= 8)
+      content.push_back(static_cast<char>(hash >> shift));
   }
   return WriteFile(split + ".subject-hashes", content);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a shard set: files go into a hidden staging directory beside the target, Commit() renames it there, so that a
-// set exists whole or not at all. Destroyed uncommitted, it removes what it made.
+// Writes a shard set: files go into a hidden staging directory beside the target, Commit() renames
+// it there, so that a set exists whole or not at all. Destroyed uncommitted, it removes what it
+// made.
 #pragma once
 
 #include <map>
@@ -17,14 +18,15 @@ namespace anamnesis::shard {
 
 class SetWriter {
  public:
-  // `directory` must not exist (or be an empty folder): kAlreadyExists otherwise. Leftovers of a writer that died
-  // before (its process is gone) are removed. `sites` is sorted.
+  // `directory` must not exist (or be an empty folder): kAlreadyExists otherwise. Leftovers of a
+  // writer that died before (its process is gone) are removed. `sites` is sorted.
   static StatusOr<std::unique_ptr<SetWriter>> Create(const std::string& directory,
                                                      const std::vector<std::string>& sites);
   ~SetWriter();
 
   // Thread-safe: one writer a file, each used by one thread.
-  StatusOr<std::unique_ptr<ShardFileWriter>> NewShard(const std::string& split, uint64_t number) const;
+  StatusOr<std::unique_ptr<ShardFileWriter>> NewShard(const std::string& split,
+                                                      uint64_t number) const;
   Status WritePhrases(const std::vector<Phrase>& phrases, Manifest* manifest) const;
   // Hashes of the ids (docs/formats/shards.md), in any order.
   StatusOr<FileRecord> WriteSubjectHashes(const std::string& split,

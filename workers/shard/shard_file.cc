@@ -24,7 +24,8 @@ StatusOr<FileDescriptor> OpenOfSet(const std::string& path) {
 }  // namespace
 
 StatusOr<std::unique_ptr<ShardFileWriter>> ShardFileWriter::Create(
-    const std::string& directory, const std::string& name, const std::map<std::string, uint32_t>& sites) {
+    const std::string& directory, const std::string& name,
+    const std::map<std::string, uint32_t>& sites) {
   ANAM_ASSIGN_OR_RETURN(StagedFile file, StagedFile::Create(Cat(directory, "/", name)));
   std::unique_ptr<ShardFileWriter> writer(new ShardFileWriter(std::move(file), name, sites));
   ANAM_RETURN_IF_ERROR(writer->Append(kFileMagic));
@@ -72,10 +73,9 @@ StatusOr<ShardRecord> ShardFileWriter::Finish() {
   return record_;
 }
 
-StatusOr<std::unique_ptr<ShardFileReader>> ShardFileReader::Open(const std::string& path,
-                                                                 const ShardRecord& record,
-                                                                 uint64_t num_phrases,
-                                                                 const std::vector<std::string>* sites) {
+StatusOr<std::unique_ptr<ShardFileReader>> ShardFileReader::Open(
+    const std::string& path, const ShardRecord& record, uint64_t num_phrases,
+    const std::vector<std::string>* sites) {
   std::unique_ptr<ShardFileReader> reader(new ShardFileReader);
   reader->path_ = path;
   reader->num_phrases_ = num_phrases;
@@ -99,18 +99,19 @@ Status ShardFileReader::ReadIndex(const ShardRecord& record) {
   const uint64_t index_offset = LoadFixed64(footer.data());
   const uint32_t index_bytes = LoadFixed32(footer.data() + 8);
   if (footer.substr(16) != kFooterMagic ||
-      LoadFixed32(footer.data() + 12) != Crc32c(footer.data(), 12) || index_offset > footer_offset ||
-      index_bytes != footer_offset - index_offset) {
+      LoadFixed32(footer.data() + 12) != Crc32c(footer.data(), 12) ||
+      index_offset > footer_offset || index_bytes != footer_offset - index_offset) {
     return DataLoss("footer at byte ", footer_offset, " is damaged");
   }
   buffer.resize(index_bytes);
   ANAM_RETURN_IF_ERROR(ReadAt(file_, path_, index_offset, buffer.data(), buffer.size()));
   std::string index;
-  ANAM_RETURN_IF_ERROR(AddContext(DecodeFrame(kIndexMagic, buffer, &index),
-                                  Cat("index at byte ", index_offset)));
+  ANAM_RETURN_IF_ERROR(
+      AddContext(DecodeFrame(kIndexMagic, buffer, &index), Cat("index at byte ", index_offset)));
   ByteCursor cursor(index);
   uint64_t num_blocks = 0, offset = kFileMagic.size();
-  if (!cursor.Varint(&num_blocks) || num_blocks > cursor.size()) return DataLoss("index is damaged");
+  if (!cursor.Varint(&num_blocks) || num_blocks > cursor.size())
+    return DataLoss("index is damaged");
   places_.resize(num_blocks);
   for (BlockPlace& place : places_) {
     if (!cursor.Varint(&place.size_bytes) || !cursor.Varint(&place.num_subjects) ||
@@ -124,7 +125,8 @@ Status ShardFileReader::ReadIndex(const ShardRecord& record) {
   }
   if (!cursor.empty() || offset != index_offset) return DataLoss("index does not cover the file");
   if (num_subjects_ != record.subjects) {
-    return DataLoss("index holds ", num_subjects_, " subjects, the manifest says ", record.subjects);
+    return DataLoss("index holds ", num_subjects_, " subjects, the manifest says ",
+                    record.subjects);
   }
   return absl::OkStatus();
 }
@@ -139,7 +141,8 @@ Status ShardFileReader::LoadBlock(size_t block) {
   ANAM_RETURN_IF_ERROR(DecodeFrame(kBlockMagic, frame_, &payload));
   ANAM_ASSIGN_OR_RETURN(block_, Block::Parse(std::move(payload), num_phrases_, sites_));
   if (block_.num_subjects() != place.num_subjects) {
-    return DataLoss("holds ", block_.num_subjects(), " subjects, the index says ", place.num_subjects);
+    return DataLoss("holds ", block_.num_subjects(), " subjects, the index says ",
+                    place.num_subjects);
   }
   current_ = block;
   return absl::OkStatus();
@@ -153,7 +156,9 @@ Status ShardFileReader::Read(uint64_t index, Subject* subject) {
       std::upper_bound(places_.begin(), places_.end(), index,
                        [](uint64_t i, const BlockPlace& place) { return i < place.first_subject; });
   const auto block = static_cast<size_t>(after - places_.begin()) - 1;
-  const auto context = [&] { return Cat(path_, ": block ", block, " at byte ", places_[block].offset); };
+  const auto context = [&] {
+    return Cat(path_, ": block ", block, " at byte ", places_[block].offset);
+  };
   if (Status status = LoadBlock(block); !status.ok()) return AddContext(status, context());
   if (Status status = block_.Read(index - places_[block].first_subject, subject); !status.ok()) {
     return AddContext(status, context());

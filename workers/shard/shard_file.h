@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One shard file (docs/formats/shards.md): written subject by subject, read by subject index with one block in memory.
-// Thread-compatible. Reading errors: kDataLoss naming the file.
+// One shard file (docs/formats/shards.md): written subject by subject, read by subject index with
+// one block in memory. Thread-compatible. Reading errors: kDataLoss naming the file.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +21,9 @@ namespace anamnesis::shard {
 class ShardFileWriter {
  public:
   // `sites` outlives the writer.
-  static StatusOr<std::unique_ptr<ShardFileWriter>> Create(const std::string& directory,
-                                                           const std::string& name,
-                                                           const std::map<std::string, uint32_t>& sites);
+  static StatusOr<std::unique_ptr<ShardFileWriter>> Create(
+      const std::string& directory, const std::string& name,
+      const std::map<std::string, uint32_t>& sites);
   Status Add(Subject subject);
   // Writes index and footer and makes the file durable.
   StatusOr<ShardRecord> Finish();
@@ -47,7 +47,8 @@ class ShardFileWriter {
 class ShardFileReader {
  public:
   // Checks header, footer and index. `sites` outlives the reader.
-  static StatusOr<std::unique_ptr<ShardFileReader>> Open(const std::string& path, const ShardRecord& record,
+  static StatusOr<std::unique_ptr<ShardFileReader>> Open(const std::string& path,
+                                                         const ShardRecord& record,
                                                          uint64_t num_phrases,
                                                          const std::vector<std::string>* sites);
   // Subject `index` of this file. Keeps the block it is in.

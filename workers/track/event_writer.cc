@@ -15,7 +15,8 @@
 namespace anamnesis::track {
 namespace {
 
-// Protobuf wire format: a field's key is (number << 3 | type); 0 varint, 1 fixed64, 2 bytes, 5 fixed32.
+// Protobuf wire format: a field's key is (number << 3 | type); 0 varint, 1 fixed64, 2 bytes, 5
+// fixed32.
 void PutVarint(uint64_t value, std::string* out) {
   for (; value >= 128; value >>= 7) *out += static_cast<char>(value | 128);
   *out += static_cast<char>(value);
@@ -51,7 +52,8 @@ class FieldReader {
  public:
   explicit FieldReader(std::string_view message) : rest_(message) {}
 
-  // The next field; a length-delimited one has its content in `bytes`, a varint its value in `number`.
+  // The next field; a length-delimited one has its content in `bytes`, a varint its value in
+  // `number`.
   struct Field {
     uint64_t key = 0;  // number << 3 | type
     uint64_t number = 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes TensorBoard event files (tensorboard/compat/proto/event.proto, summary.proto; TFRecord framing of
-// tensorflow/core/lib/io/record_writer.h): per record u64 length, masked CRC-32C of the length, the Event message,
-// masked CRC-32C of the message. Scalars by simple_value, as SummaryWriter.add_scalar does. Thread-compatible.
+// Writes TensorBoard event files (tensorboard/compat/proto/event.proto, summary.proto; TFRecord
+// framing of tensorflow/core/lib/io/record_writer.h): per record u64 length, masked CRC-32C of the
+// length, the Event message, masked CRC-32C of the message. Scalars by simple_value, as
+// SummaryWriter.add_scalar does. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -26,14 +27,16 @@ std::string EncodeVersionEvent(double wall_time_s);
 // The framed record around a message.
 std::string FrameRecord(std::string_view message);
 
-// The last step of each tag in the folder's event files; what is torn at a file's end is not counted.
+// The last step of each tag in the folder's event files; what is torn at a file's end is not
+// counted.
 using LastSteps = std::map<std::string, int64_t>;
 StatusOr<LastSteps> LastStepsIn(const std::string& directory);
 
 class EventWriter {
  public:
-  // A new file in `directory` (made when absent). A scalar whose step is not above its tag's in `written` is dropped: a
-  // resumed run gives LastStepsIn(directory), so that no step is there twice.
+  // A new file in `directory` (made when absent). A scalar whose step is not above its tag's in
+  // `written` is dropped: a resumed run gives LastStepsIn(directory), so that no step is there
+  // twice.
   static StatusOr<std::unique_ptr<EventWriter>> Open(const std::string& directory,
                                                      LastSteps written, const Clock& clock);
 

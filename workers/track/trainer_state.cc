@@ -42,7 +42,6 @@ std::string TrainerStateText(const TrainerState& state) {
          {{"loss_sum_since_log", state.loss_sum_since_log},
           {"steps_since_log", state.steps_since_log},
           {"loss_sum", state.loss_sum},
-          {"steps_executed", state.steps_executed},
           {"evaluations_without_improvement", state.evaluations_without_improvement},
           {"stopped_early", state.stopped_early}}}}}};
   json["total_flos"] = 0;
@@ -85,7 +84,6 @@ StatusOr<TrainerState> TrainerStateFromJson(const Json& json, const std::string&
                         JsonNumber(attributes, "loss_sum_since_log", source));
   ANAM_ASSIGN_OR_RETURN(state.steps_since_log, JsonInt(attributes, "steps_since_log", source));
   ANAM_ASSIGN_OR_RETURN(state.loss_sum, JsonNumber(attributes, "loss_sum", source));
-  ANAM_ASSIGN_OR_RETURN(state.steps_executed, JsonInt(attributes, "steps_executed", source));
   ANAM_ASSIGN_OR_RETURN(state.evaluations_without_improvement,
                         JsonInt(attributes, "evaluations_without_improvement", source));
   ANAM_ASSIGN_OR_RETURN(state.stopped_early, JsonBool(attributes, "stopped_early", source));

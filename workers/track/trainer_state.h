@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// trainer_state.json as HF's Trainer writes it (transformers trainer_callback.py, TrainerState.save_to_json): progress
-// and the history of logged numbers. What HF has no field for lives under stateful_callbacks.AnamnesisTrainer, so that
-// a resumed run logs what an uninterrupted one would. Thread-compatible.
+// trainer_state.json as HF's Trainer writes it (transformers trainer_callback.py,
+// TrainerState.save_to_json): progress and the history of logged numbers. What HF has no field for
+// lives under stateful_callbacks.AnamnesisTrainer, so that a resumed run logs what an uninterrupted
+// one would. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,7 @@ struct TrainerState {
 
   double loss_sum_since_log = 0;  // of the steps after the last log line
   int64_t steps_since_log = 0;
-  double loss_sum = 0;         // of all steps of the run
-  int64_t steps_executed = 0;  // by all attempts up to this state, as far as checkpoints know
+  double loss_sum = 0;  // of all steps of the run
   int64_t evaluations_without_improvement = 0;
   bool stopped_early = false;
 };

@@ -20,7 +20,8 @@ struct EpochShape {
   int64_t StepEnd(int64_t step) const;
 };
 
-// Rows of the epoch for the lanes [lanes.begin, lanes.end), from `first_step` on: step by step, lane by lane, ascending.
+// Rows of the epoch for the lanes [lanes.begin, lanes.end), from `first_step` on: step by step,
+// lane by lane, ascending.
 std::vector<int64_t> RowsOfLanes(const EpochShape& epoch, const collective::LaneRange& lanes,
                                  int64_t first_step);
 

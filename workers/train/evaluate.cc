@@ -60,9 +60,9 @@ StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group&
     losses.push_back(sum);
   }
   bool unused = false;
-  result.loss = SumLaneLosses(group, options.num_lanes, losses,
-                               model.flat_parameters().device(), &unused) /
-                 static_cast<double>(result.labels);
+  result.loss =
+      SumLaneLosses(group, options.num_lanes, losses, model.flat_parameters().device(), &unused) /
+      static_cast<double>(result.labels);
   return result;
 }
 

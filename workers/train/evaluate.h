@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loss on a whole split. Rows are dealt to lanes as in a step, each lane sums its rows' losses in fp64 and the lanes
-// are added in tree order, so the result has the same bits for any number of ranks. Torch's exceptions fly.
-// Thread-compatible.
+// The loss on a whole split. Rows are dealt to lanes as in a step, each lane sums its rows' losses
+// in fp64 and the lanes are added in tree order, so the result has the same bits for any number of
+// ranks. Torch's exceptions fly. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,8 @@ struct Evaluation {
   int64_t rows = 0;
 };
 
-// Perplexity is exp(loss). `source` is at its only epoch, unshuffled. kInvalidArgument when the split has no labels.
+// Perplexity is exp(loss). `source` is at its only epoch, unshuffled. kInvalidArgument when the
+// split has no labels.
 StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group& group,
                               stream::RowSource& source, const EvaluateOptions& options);
 

@@ -10,8 +10,9 @@
 
 namespace anamnesis::train {
 
-// `own` holds the loss sum of each of this rank's lanes. The exchange also carries one flag: `*flag` comes back true on
-// every rank when it was true on any. The tensors of the exchange live on `device`.
+// `own` holds the loss sum of each of this rank's lanes. The exchange also carries one flag:
+// `*flag` comes back true on every rank when it was true on any. The tensors of the exchange live
+// on `device`.
 double SumLaneLosses(collective::Group& group, int num_lanes, const std::vector<double>& own,
                      at::Device device, bool* flag);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// anamnesis-rank PLAN.json [--channel-fd N] | --check-model DIR: one rank of a gang, or one alone by hand.
+// anamnesis-rank PLAN.json [--channel-fd N] | --check-model DIR: one rank of a gang, or one alone
+// by hand.
 #include <unistd.h>
 
 #include <charconv>
@@ -26,7 +27,8 @@ namespace {
 constexpr char kUsage[] =
     "usage: anamnesis-rank PLAN.json [--channel-fd N]\n"
     "       anamnesis-rank --check-model DIR\n"
-    "Trains what PLAN.json says (docs/formats/plan.md), or checks that DIR holds a model that can be trained.\n"
+    "Trains what PLAN.json says (docs/formats/plan.md), or checks that DIR holds a model that can "
+    "be trained.\n"
     "Example: anamnesis-rank out/.anamnesis/plan-rank-0.json\n";
 
 train::RankChannel* signalled_channel = nullptr;

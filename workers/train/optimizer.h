@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// AdamW with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2) and bias correction, operation for
-// operation as torch.optim.AdamW (single tensor), and the gradient's norm and clipping as
-// torch.nn.utils.clip_grad_norm_. Flat fp32 buffers on the host, plain elementwise code: no thread count or batching
-// changes a bit. docs/formats/optimizer.md. Thread-compatible.
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2) and bias correction,
+// operation for operation as torch.optim.AdamW (single tensor), and the gradient's norm and
+// clipping as torch.nn.utils.clip_grad_norm_. Flat fp32 buffers on the host, plain elementwise
+// code: no thread count or batching changes a bit. docs/formats/optimizer.md. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ struct ParameterSpan {
   bool weight_decay = true;
 };
 
-// HF Trainer's rule (get_decay_parameter_names): everything decays except biases and parameters of norm layers.
+// HF Trainer's rule (get_decay_parameter_names): everything decays except biases and parameters of
+// norm layers.
 bool DecaysWeight(const std::string& parameter_name);
 
 struct AdamWOptions {
@@ -56,8 +57,8 @@ class AdamW {
   std::vector<float> exp_avg_sq_;
 };
 
-// Euclidean norm: squares are summed in double over chunks of 4096, the chunk sums in order. Not finite when an element
-// is not.
+// Euclidean norm: squares are summed in double over chunks of 4096, the chunk sums in order. Not
+// finite when an element is not.
 double GradientNorm(std::span<const float> gradient);
 
 // Multiplies by min(1, max_norm / (norm + 1e-6)). max_norm 0: no clipping.

@@ -12,7 +12,8 @@
 namespace anamnesis::train {
 namespace {
 
-// The worker answers a request itself when its time is up; this much longer we wait for that answer.
+// The worker answers a request itself when its time is up; this much longer we wait for that
+// answer.
 constexpr std::chrono::seconds kReplyPatience{30};
 
 constexpr std::chrono::seconds kAliveInterval{5};
@@ -122,11 +123,12 @@ Status RankChannel::AskCommit(int64_t step, const std::string& sha256) {
   std::unique_lock<std::mutex> lock(mutex_);
   changed_.wait(lock, [&] { return closed_ || commit_replies_.contains(step); });
   const auto reply = commit_replies_.find(step);
-  if (reply == commit_replies_.end()) return Unavailable("commit of step ", step, ": the worker is gone");
+  if (reply == commit_replies_.end())
+    return Unavailable("commit of step ", step, ": the worker is gone");
   const bool granted = reply->second.value("granted", false);
   const std::string reason = reply->second.value("reason", "");
   commit_replies_.erase(reply);
-  if (!granted) return Aborted("commit of step ", step, " was refused: ", reason);
+  if (!granted) return FailedPrecondition("commit of step ", step, " was refused: ", reason);
   return absl::OkStatus();
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// RankChannel: a rank's side of the socketpair to its worker (workers/contract/report.h lists the messages). One reader
-// thread, named "rank-channel", hands replies to whoever waits. When the worker's end closes, the reader thread ends the
-// process at once with exit code 75: a rank without a worker must not write another byte. Without a channel (a rank
-// started by hand) reports go nowhere, commits are granted here and there is no rendezvous. Thread-safe.
+// RankChannel: a rank's side of the socketpair to its worker (workers/contract/report.h lists the
+// messages). One reader thread, named "rank-channel", hands replies to whoever waits. When the
+// worker's end closes, the reader thread ends the process at once with exit code 75: a rank without
+// a worker must not write another byte. Without a channel (a rank started by hand) reports go
+// nowhere, commits are granted here and there is no rendezvous. Thread-safe.
 #pragma once
 
 #include <atomic>
@@ -26,7 +27,8 @@ class RankChannel : public collective::KeyValue {
  public:
   static constexpr int kExitWorkerGone = 75;
 
-  // A channel over `fd`, which it owns; nothing: no worker. `exit_when_gone` false (tests): only Closed() tells.
+  // A channel over `fd`, which it owns; nothing: no worker. `exit_when_gone` false (tests): only
+  // Closed() tells.
   explicit RankChannel(std::optional<int> fd, bool exit_when_gone = true);
   ~RankChannel() override;
   RankChannel(const RankChannel&) = delete;
@@ -40,8 +42,8 @@ class RankChannel : public collective::KeyValue {
   // Tells the worker, at most every five seconds, that the rank works on something that is no step.
   void Alive();
 
-  // Asks for the right to commit a checkpoint; granted here without a worker. kAborted with the worker's reason when
-  // refused.
+  // Asks for the right to commit a checkpoint; granted here without a worker. kFailedPrecondition
+  // with the worker's reason when refused.
   Status AskCommit(int64_t step, const std::string& sha256);
 
   // True once the worker has asked to stop, or RequestStop() was called.
@@ -63,16 +65,16 @@ class RankChannel : public collective::KeyValue {
   std::mutex write_mutex_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool closed_ = false;                   // guarded by mutex_
-  int64_t next_id_ = 1;                   // guarded by mutex_
-  std::map<int64_t, Json> store_replies_;  // guarded by mutex_; by id
+  bool closed_ = false;                     // guarded by mutex_
+  int64_t next_id_ = 1;                     // guarded by mutex_
+  std::map<int64_t, Json> store_replies_;   // guarded by mutex_; by id
   std::map<int64_t, Json> commit_replies_;  // guarded by mutex_; by step
   std::atomic<int64_t> last_alive_ns_{0};
   std::thread reader_;
 };
 
-// Sends "alive" from a thread of its own, named "rank-alive", as long as it lives: around a call that cannot do so itself
-// (loading a model, waiting for rank 0 to save).
+// Sends "alive" from a thread of its own, named "rank-alive", as long as it lives: around a call
+// that cannot do so itself (loading a model, waiting for rank 0 to save).
 class AliveScope {
  public:
   explicit AliveScope(RankChannel& channel);

@@ -16,7 +16,9 @@ StatusOr<Schedule> Schedule::Create(const ScheduleOptions& options) {
                        "' is not built yet; use linear, cosine, constant or constant_with_warmup");
 }
 
-double Schedule::RateAt(int64_t step) const { return options_.learning_rate * Multiplier(step - 1); }
+double Schedule::RateAt(int64_t step) const {
+  return options_.learning_rate * Multiplier(step - 1);
+}
 
 double Schedule::Multiplier(int64_t steps_done) const {
   const auto done = static_cast<double>(steps_done);

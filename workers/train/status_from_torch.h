@@ -8,8 +8,9 @@
 
 namespace anamnesis::train {
 
-// Runs `body`; c10::OutOfMemoryError becomes kResourceExhausted, the c10::DistError family kUnavailable (a peer or the
-// network: try again), std::bad_alloc kResourceExhausted, any other c10::Error kInternal.
+// Runs `body`; c10::OutOfMemoryError becomes kResourceExhausted, the c10::DistError family
+// kUnavailable (a peer or the network: try again), std::bad_alloc kResourceExhausted, any other
+// c10::Error kInternal.
 Status StatusFromTorch(const std::function<Status()>& body);
 
 }  // namespace anamnesis::train

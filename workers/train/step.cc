@@ -75,11 +75,12 @@ Status StepRunner::RunLane(int lane, const StepInput& input, double* loss_sum, i
       collective::RowsOfLane(lane, options_.num_lanes, input.num_rows);
   const at::Device device = model_.flat_parameters().device();
   for (size_t begin = 0; begin < rows.size(); begin += options_.micro_batch_rows) {
-    const size_t end = std::min(rows.size(), begin + static_cast<size_t>(options_.micro_batch_rows));
+    const size_t end =
+        std::min(rows.size(), begin + static_cast<size_t>(options_.micro_batch_rows));
     std::vector<stream::PackedRow> packed;
     std::vector<model::RowView> views;
-    adapter::DropoutContext dropout{.seed = options_.seed, .step = input.step, .rows = {},
-                                    .training = true};
+    adapter::DropoutContext dropout{
+        .seed = options_.seed, .step = input.step, .rows = {}, .training = true};
     packed.reserve(end - begin);
     for (size_t i = begin; i < end; ++i) {
       ANAM_ASSIGN_OR_RETURN(stream::PackedRow row, input.next_row());
@@ -98,7 +99,8 @@ Status StepRunner::RunLane(int lane, const StepInput& input, double* loss_sum, i
 
 void StepRunner::Update(const StepInput& input, const at::Tensor& gradient) {
   const at::Tensor& parameters = model_.flat_parameters();
-  // One code path for all devices: on a GPU the adapter's masters make a round trip through the host.
+  // One code path for all devices: on a GPU the adapter's masters make a round trip through the
+  // host.
   const at::Tensor host = parameters.device().is_cpu() ? parameters : parameters.to(at::kCPU);
   optimizer_.Step(input.learning_rate, Flat(host), Flat(gradient));
   if (!parameters.device().is_cpu()) parameters.copy_(host);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One optimizer step (training.md, "The step"): gradients of this rank's lanes, their sum over all ranks in the fixed
-// tree, clipping and AdamW. The same bits on every rank and for every number of ranks. One of the two places where
-// Torch's exceptions become statuses. Thread-compatible.
+// One optimizer step (training.md, "The step"): gradients of this rank's lanes, their sum over all
+// ranks in the fixed tree, clipping and AdamW. The same bits on every rank and for every number of
+// ranks. One of the two places where Torch's exceptions become statuses. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ struct StepInput {
 };
 
 struct StepResult {
-  double loss = 0;       // mean over the labels of the global batch
-  double grad_norm = 0;  // before clipping
-  int64_t tokens = 0;    // of this rank
+  double loss = 0;              // mean over the labels of the global batch
+  double grad_norm = 0;         // before clipping
+  int64_t tokens = 0;           // of this rank
   bool stop_requested = false;  // on any rank
 };
 
@@ -51,8 +51,8 @@ class StepRunner {
 
   const collective::LaneRange& lanes() const { return gradients_.lanes(); }
 
-  // kInvalidArgument names a step whose loss or gradient is not finite (parameters are untouched then); kUnavailable: a
-  // peer is gone; else the error of next_row.
+  // kInvalidArgument names a step whose loss or gradient is not finite (parameters are untouched
+  // then); kUnavailable: a peer is gone; else the error of next_row.
   StatusOr<StepResult> Run(const StepInput& input);
 
  private:

@@ -83,13 +83,12 @@ Status Trainer::RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher
 
   stop_requested_ = result.stop_requested;
   state_.global_step = input.step;
-  state_.epoch = static_cast<double>(epoch) + static_cast<double>(step_in_epoch + 1) /
-                                                  static_cast<double>(shape.num_steps());
+  state_.epoch = static_cast<double>(epoch) +
+                 static_cast<double>(step_in_epoch + 1) / static_cast<double>(shape.num_steps());
   state_.num_input_tokens_seen += report.global_tokens;
   state_.loss_sum += result.loss;
   state_.loss_sum_since_log += result.loss;
   ++state_.steps_since_log;
-  ++state_.steps_executed;
   ++done_.steps_executed;
   done_.train_loss += result.loss;
   done_.cpu_seconds += report.cpu_seconds;
@@ -140,12 +139,11 @@ Status Trainer::EvaluateTuning() {
   const absl::Duration begin = clock_.Monotonic();
   const int64_t micro_batch = plan_.training.eval_batch_size > 0 ? plan_.training.eval_batch_size
                                                                  : plan_.training.batch_size;
-  ANAM_ASSIGN_OR_RETURN(
-      const Evaluation evaluation,
-      Evaluate(*model_, *group_, *tuning_rows_,
-               {.num_lanes = static_cast<int>(plan_.training.lanes),
-                .micro_batch_rows = micro_batch,
-                .alive = [this] { channel_->Alive(); }}));
+  ANAM_ASSIGN_OR_RETURN(const Evaluation evaluation,
+                        Evaluate(*model_, *group_, *tuning_rows_,
+                                 {.num_lanes = static_cast<int>(plan_.training.lanes),
+                                  .micro_batch_rows = micro_batch,
+                                  .alive = [this] { channel_->Alive(); }}));
   const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin);
   if (!std::isfinite(evaluation.loss)) {
     return InvalidArgument("step ", state_.global_step, ": the evaluation loss is ",

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Trainer: one rank's run of a TrainPlan from its first step, or from a checkpoint, to final_model/. All ranks run the
-// same loop; rank 0 also logs, saves and answers for the results. Order of rows, dropout and sums are functions of
-// (stream digest, seed, epoch, step), so a resumed run has the bits of an uninterrupted one. Torch's exceptions fly, except
-// those of a step. Thread-compatible.
+// Trainer: one rank's run of a TrainPlan from its first step, or from a checkpoint, to
+// final_model/. All ranks run the same loop; rank 0 also logs, saves and answers for the results.
+// Order of rows, dropout and sums are functions of (stream digest, seed, epoch, step), so a resumed
+// run has the bits of an uninterrupted one. Torch's exceptions fly, except those of a step.
+// Thread-compatible.
 #pragma once
 
 #include <memory>
@@ -31,14 +32,15 @@ namespace anamnesis::train {
 
 class Trainer {
  public:
-  // Reports `started`, forms the gang, loads the model, opens the rows and, with a checkpoint in the plan, verifies and
-  // loads it. Everything is borrowed and outlives the trainer; `channel` is shared with the rendezvous store.
+  // Reports `started`, forms the gang, loads the model, opens the rows and, with a checkpoint in
+  // the plan, verifies and loads it. Everything is borrowed and outlives the trainer; `channel` is
+  // shared with the rendezvous store.
   static StatusOr<std::unique_ptr<Trainer>> Create(const contract::TrainPlan& plan,
                                                    std::shared_ptr<RankChannel> channel,
                                                    const Clock& clock = Clock::System());
 
-  // Trains to the end and writes final_model/ (rank 0). After a stop request: the step is finished, a checkpoint saved,
-  // and kAborted (exit code 130) returned; `done` is reported in both cases.
+  // Trains to the end and writes final_model/ (rank 0). After a stop request: the step is finished,
+  // a checkpoint saved, and kAborted (exit code 130) returned; `done` is reported in both cases.
   Status Run();
 
   const track::TrainerState& state() const { return state_; }

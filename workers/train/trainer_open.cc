@@ -37,18 +37,17 @@ Status Trainer::Open() {
   ANAM_RETURN_IF_ERROR(FormGroup());
   ANAM_RETURN_IF_ERROR(OpenRows());
   const at::Device device = plan_.gang.device == "cuda" ? at::Device(at::kCUDA, 0) : at::kCPU;
-  ANAM_ASSIGN_OR_RETURN(model_, adapter::TrainableModel::Load(plan_.model, plan_.lora,
-                                                              plan_.training.seed, device));
+  ANAM_ASSIGN_OR_RETURN(
+      model_, adapter::TrainableModel::Load(plan_.model, plan_.lora, plan_.training.seed, device));
   std::vector<ParameterSpan> layout;
   for (const adapter::NamedParameter& parameter : model_->parameters()) {
-    layout.push_back({parameter.name, parameter.offset, parameter.master.numel(),
-                      DecaysWeight(parameter.name)});
+    layout.push_back(
+        {parameter.name, parameter.offset, parameter.master.numel(), DecaysWeight(parameter.name)});
   }
   optimizer_.emplace(AdamWOptions{.weight_decay = plan_.training.weight_decay}, std::move(layout));
-  ANAM_ASSIGN_OR_RETURN(schedule_,
-                        Schedule::Create({plan_.training.lr_scheduler_type,
-                                          plan_.training.learning_rate,
-                                          plan_.training.warmup_steps, plan_.training.total_steps}));
+  ANAM_ASSIGN_OR_RETURN(
+      schedule_, Schedule::Create({plan_.training.lr_scheduler_type, plan_.training.learning_rate,
+                                   plan_.training.warmup_steps, plan_.training.total_steps}));
   state_.max_steps = plan_.training.total_steps;
   state_.num_train_epochs = plan_.training.epochs;
   state_.logging_steps = plan_.training.logging_steps;
@@ -59,13 +58,13 @@ Status Trainer::Open() {
   if (!plan_.output.resume_checkpoint.empty()) ANAM_RETURN_IF_ERROR(LoadCheckpoint());
   ANAM_RETURN_IF_ERROR(SeekCursor());
   ANAM_RETURN_IF_ERROR(OpenLogs());
-  step_runner_ = std::make_unique<StepRunner>(
-      StepOptions{.num_lanes = static_cast<int>(plan_.training.lanes),
-                  .micro_batch_rows = plan_.training.batch_size,
-                  .max_grad_norm = plan_.training.max_grad_norm,
-                  .seed = plan_.training.seed,
-                  .exact = plan_.training.determinism == "exact"},
-      *model_, *group_, *optimizer_);
+  step_runner_ =
+      std::make_unique<StepRunner>(StepOptions{.num_lanes = static_cast<int>(plan_.training.lanes),
+                                               .micro_batch_rows = plan_.training.batch_size,
+                                               .max_grad_norm = plan_.training.max_grad_norm,
+                                               .seed = plan_.training.seed,
+                                               .exact = plan_.training.determinism == "exact"},
+                                   *model_, *group_, *optimizer_);
   return absl::OkStatus();
 }
 
@@ -94,9 +93,10 @@ Status Trainer::CheckPlan() const {
   if (gang.threads < 1 || training.epochs < 1 || training.batch_size < 1 ||
       training.gradient_accumulation_steps < 1 || training.logging_steps < 1 ||
       training.total_steps < 1) {
-    return InvalidArgument("plan: gang.threads and training.{epochs, batch_size, "
-                           "gradient_accumulation_steps, logging_steps, total_steps} must be at "
-                           "least 1");
+    return InvalidArgument(
+        "plan: gang.threads and training.{epochs, batch_size, "
+        "gradient_accumulation_steps, logging_steps, total_steps} must be at "
+        "least 1");
   }
   if (gang.num_ranks > 1 && !channel_->connected()) {
     return InvalidArgument("gang.num_ranks is ", gang.num_ranks,
@@ -191,8 +191,7 @@ Status Trainer::CheckSameRun(const checkpoint::Manifest& manifest) const {
     return differs("stream digest", manifest.stream_digest, plan_.data.stream_digest);
   }
   if (manifest.shards_manifest_sha256 != plan_.data.shards_manifest_sha256) {
-    return differs("shard set", manifest.shards_manifest_sha256,
-                   plan_.data.shards_manifest_sha256);
+    return differs("shard set", manifest.shards_manifest_sha256, plan_.data.shards_manifest_sha256);
   }
   if (manifest.base_model_sha256 != plan_.model.sha256) {
     return differs("base model", manifest.base_model_sha256, plan_.model.sha256);
@@ -227,8 +226,8 @@ Status Trainer::LoadCheckpoint() {
   const track::TrainerState planned = state_;
   ANAM_ASSIGN_OR_RETURN(state_, track::TrainerStateFromJson(json, state_path));
   if (state_.global_step != manifest.step || updates != manifest.step) {
-    return DataLoss(directory, ": the manifest says step ", manifest.step,
-                    ", trainer_state.json ", state_.global_step, ", the optimizer ", updates);
+    return DataLoss(directory, ": the manifest says step ", manifest.step, ", trainer_state.json ",
+                    state_.global_step, ", the optimizer ", updates);
   }
   // What a user may change between attempts comes from the plan.
   state_.max_steps = planned.max_steps;

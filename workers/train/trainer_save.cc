@@ -16,8 +16,7 @@ std::vector<checkpoint::OptimizerTensor> Trainer::OptimizerTensors() {
   for (const ParameterSpan& span : optimizer_->layout()) {
     const auto offset = static_cast<size_t>(span.offset);
     const auto size = static_cast<size_t>(span.size);
-    tensors.push_back(
-        {span.name, exp_avg.subspan(offset, size), exp_avg_sq.subspan(offset, size)});
+    tensors.push_back({span.name, exp_avg.subspan(offset, size), exp_avg_sq.subspan(offset, size)});
   }
   return tensors;
 }
@@ -33,7 +32,7 @@ checkpoint::Manifest Trainer::MakeManifest(int64_t epoch, int64_t step_in_epoch)
   manifest.step_in_epoch = step_in_epoch;
   manifest.step = state_.global_step;
   manifest.total_steps = plan_.training.total_steps;
-  manifest.steps_executed = state_.steps_executed;
+  manifest.steps_executed = plan_.output.steps_executed_before + done_.steps_executed;
   manifest.spec_yaml_sha256 = plan_.output.spec_yaml_sha256;
   manifest.resolved_spec = plan_.output.resolved_spec;
   manifest.stream = plan_.data.stream;
@@ -70,9 +69,8 @@ Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
     const checkpoint::Manifest manifest =
         end_of_epoch ? MakeManifest(epoch + 1, 0) : MakeManifest(epoch, step_in_epoch + 1);
     ANAM_RETURN_IF_ERROR(SaveAs(name, manifest, /*with_optimizer=*/true));
-    ANAM_RETURN_IF_ERROR(checkpoint::RemoveOldCheckpoints(plan_.output.directory,
-                                                          plan_.training.save_total_limit,
-                                                          state_.best_model_checkpoint));
+    ANAM_RETURN_IF_ERROR(checkpoint::RemoveOldCheckpoints(
+        plan_.output.directory, plan_.training.save_total_limit, state_.best_model_checkpoint));
   }
   last_saved_step_ = state_.global_step;
   group_->Barrier();
@@ -118,18 +116,18 @@ Status Trainer::SaveAs(const std::string& name, const checkpoint::Manifest& mani
     ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + checkpoint::kTrainerStateName,
                                           track::TrainerStateText(state_)));
     if (!with_optimizer) return absl::OkStatus();
-    return checkpoint::WriteOptimizer(
-        staging + "/" + checkpoint::kOptimizerName,
-        optimizer_->steps(), OptimizerTensors());
+    return checkpoint::WriteOptimizer(staging + "/" + checkpoint::kOptimizerName,
+                                      optimizer_->steps(), OptimizerTensors());
   };
   options.ask_commit = [&](const std::string& sha256) {
     return channel_->AskCommit(state_.global_step, sha256);
   };
   ANAM_ASSIGN_OR_RETURN(const checkpoint::Saved saved, checkpoint::Save(options));
-  return channel_->Report("saved", {{"step", state_.global_step},
-                                    {"path", saved.path},
-                                    {"sha256", saved.sha256},
-                                    {"seconds", absl::ToDoubleSeconds(clock_.Monotonic() - begin)}});
+  return channel_->Report("saved",
+                          {{"step", state_.global_step},
+                           {"path", saved.path},
+                           {"sha256", saved.sha256},
+                           {"seconds", absl::ToDoubleSeconds(clock_.Monotonic() - begin)}});
 }
 
 }  // namespace anamnesis::train

@@ -28,7 +28,7 @@ training:
 inline StatusOr<JobConfig> Load(const std::string& text,
                                 const std::vector<std::string>& overrides = {},
                                 Task task = Task::kPretrainLlm) {
-  const testing::TemporaryFolder folder;
+  static const testing::TemporaryFolder folder;  // one a process: these tests load often
   const std::string path = folder.Write("job.yaml", text);
   StatusOr<JobConfig> job = LoadJobConfig(path, task, overrides);
   if (job.ok()) return job;

@@ -100,9 +100,11 @@ TEST(Problems, OverridesAreCheckedLikeTheFile) {
 }
 
 TEST(Problems, AKeyOfAnotherTaskIsTold) {
-  const auto status =
-      Load(std::string(kSmall) + "  framework: peft\n", {}, Task::kFinetuneBert).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);  // lora and framework do apply to it
+  const Status status = Load(kSmall, {"training.load_in_4bit=false"}, Task::kFinetuneBert).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(MessageOf(status),
+            "--set: training.load_in_4bit: does not apply to finetune_bert, only to pretrain_llm, "
+            "finetune_llm, classify_llm");
 }
 
 TEST(Problems, AnOutputFolderMustNotHoldTheData) {

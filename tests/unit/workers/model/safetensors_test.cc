@@ -141,7 +141,7 @@ TEST(Safetensors, NeverCrashOnMutatedOrTruncatedFiles) {
     std::vector<StoredTensor> tensors;
     std::map<std::string, std::string> metadata;
     const Status status = ParseSafetensorsHeader(bytes, 12, "x", &tensors, &metadata);
-    if (status.ok()) EXPECT_EQ(tensors.size(), 1);  // a changed name is still a name
+    EXPECT_TRUE(!status.ok() || tensors.size() == 1) << i;  // a changed name is still a name
   }
 }
 

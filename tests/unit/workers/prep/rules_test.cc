@@ -14,10 +14,12 @@ Lookup MadeLookup(const std::string& rows, const char* code = "code", const char
 }
 
 Lookups MadeLookups() {
-  return {.medical = MadeLookup("C10,Diseases of the circulatory system\nC10E.,Type 1 diabetes\nC10e.,Other\n"),
-          .lab = MadeLookup("GLUCOSE,Glucose\nHBA1C_3,Haemoglobin A1c third\nHBA1C,Haemoglobin A1c\n"),
-          .region = MadeLookup("7,London\n", "regionid", "Description"),
-          .time = MadeLookup("1mt-2mt,one to two months\n")};
+  return {
+      .medical = MadeLookup(
+          "C10,Diseases of the circulatory system\nC10E.,Type 1 diabetes\nC10e.,Other\n"),
+      .lab = MadeLookup("GLUCOSE,Glucose\nHBA1C_3,Haemoglobin A1c third\nHBA1C,Haemoglobin A1c\n"),
+      .region = MadeLookup("7,London\n", "regionid", "Description"),
+      .time = MadeLookup("1mt-2mt,one to two months\n")};
 }
 
 struct Row {
@@ -121,7 +123,8 @@ TEST(SeedProfile, TreatsUnknownTokensByPolicy) {
 
 TEST(SeedProfile, KeepsANarrativeOnOneLine) {
   const Lookups lookups = {.medical = MadeLookup("X,\"two\nlines\tand a tab\"\n")};
-  EXPECT_EQ(RenderToken("MEDICAL//X", lookups, UnknownTokens::kKeepCode).phrase.text, "two lines and a tab");
+  EXPECT_EQ(RenderToken("MEDICAL//X", lookups, UnknownTokens::kKeepCode).phrase.text,
+            "two lines and a tab");
 }
 
 TEST(TitleCase, StartsEveryRunOfLettersUpper) {

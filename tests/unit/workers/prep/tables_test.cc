@@ -14,7 +14,9 @@ using ::testing::HasSubstr;
 
 TEST(Csv, ReadsBomCrlfAndQuotedFields) {
   const std::string text =
-      "\xEF\xBB\xBF" "code,term\r\nA,\"with, comma\"\r\n\r\nB,\"with \"\"quotes\"\"\nand a line\"\r\nC,5\" tube\r\nD,";
+      "\xEF\xBB\xBF"
+      "code,term\r\nA,\"with, comma\"\r\n\r\nB,\"with \"\"quotes\"\"\nand a line\"\r\nC,5\" "
+      "tube\r\nD,";
   StatusOr<CsvTable> table = CsvTable::Parse(text, "t.csv");
   ASSERT_TRUE(table.ok()) << table.status();
   EXPECT_EQ(*table->Column("code"), 0u);
@@ -50,7 +52,8 @@ TEST(Csv, NamesTheRowOfAnError) {
 }
 
 TEST(Vocabulary, KeepsStringsThatLookLikeOtherThings) {
-  const StatusOr<Vocabulary> vocabulary = Vocabulary::Parse("token,str,count\n0,nan,1\n7,5.50,2\n3,None,\n", "v");
+  const StatusOr<Vocabulary> vocabulary =
+      Vocabulary::Parse("token,str,count\n0,nan,1\n7,5.50,2\n3,None,\n", "v");
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
   EXPECT_EQ(vocabulary->entries()[*vocabulary->Find(0)].token, "nan");
   EXPECT_EQ(vocabulary->entries()[*vocabulary->Find(7)].token, "5.50");
@@ -67,38 +70,45 @@ TEST(Vocabulary, RefusesIdsThatAreNoIdsOrThereTwice) {
   }
   EXPECT_THAT(MessageOf(Vocabulary::Parse("token,str\n1,a\n1,b\n", "v.csv").status()),
               HasSubstr("row 3: token: id 1 is there twice"));
-  EXPECT_THAT(MessageOf(Vocabulary::Parse("id,str\n1,a\n", "v.csv").status()), HasSubstr("has no column token"));
+  EXPECT_THAT(MessageOf(Vocabulary::Parse("id,str\n1,a\n", "v.csv").status()),
+              HasSubstr("has no column token"));
 }
 
 TEST(Labels, ReadsDatesSitesAndMissingValues) {
   const StatusOr<Labels> labels = Labels::Parse(
-      "subject_id,is_case,site,cancerdate\n5,1,stomach,2019-03-04 13:00:00\n2,0,,\n9,1,lung,not a date\n8,1,lung,NaT\n"
+      "subject_id,is_case,site,cancerdate\n5,1,stomach,2019-03-04 13:00:00\n2,0,,\n9,1,lung,not a "
+      "date\n8,1,lung,NaT\n"
       "2,0,,\n1,1,lung,1960-02-29\n",
       "l");
   ASSERT_TRUE(labels.ok()) << labels.status();
   EXPECT_THAT(labels->sites(), ElementsAre("lung", "stomach"));
   EXPECT_EQ(labels->Find(5)->site, 2u);
-  EXPECT_EQ(labels->Find(5)->cancer_time_us, MicrosFromCivil(2019, 3, 4));
-  EXPECT_EQ(labels->Find(1)->cancer_time_us, MicrosFromCivil(1960, 2, 29));
+  EXPECT_EQ(labels->Find(5)->cancer_time_us(), MicrosFromCivil(2019, 3, 4));
+  EXPECT_EQ(labels->Find(1)->cancer_time_us(), MicrosFromCivil(1960, 2, 29));
   EXPECT_TRUE(labels->Find(9)->bad_cancer_date);
   EXPECT_FALSE(labels->Find(8)->bad_cancer_date);
-  EXPECT_FALSE(labels->Find(8)->cancer_time_us.has_value());
+  EXPECT_FALSE(labels->Find(8)->cancer_time_us().has_value());
   EXPECT_FALSE(labels->Find(2)->is_case);
   EXPECT_EQ(labels->Find(3), nullptr);
 }
 
 TEST(Labels, RefusesContradictionsAndWrongValues) {
   const std::string header = "subject_id,is_case,site,cancerdate\n";
-  EXPECT_THAT(MessageOf(Labels::Parse(header + "1,2,,\n", "l.csv").status()), HasSubstr("l.csv: row 2: is_case"));
-  EXPECT_THAT(MessageOf(Labels::Parse(header + "1,,,\n", "l.csv").status()), HasSubstr("is_case: expected 0 or 1"));
-  EXPECT_THAT(MessageOf(Labels::Parse(header + "x,1,,\n", "l.csv").status()), HasSubstr("row 2: subject_id"));
-  EXPECT_THAT(MessageOf(Labels::Parse(header + "1,0,,\n2,0,,\n1,1,,2020-01-01\n", "l.csv").status()),
-              HasSubstr("rows 2 and 4 label the same subject differently"));
+  EXPECT_THAT(MessageOf(Labels::Parse(header + "1,2,,\n", "l.csv").status()),
+              HasSubstr("l.csv: row 2: is_case"));
+  EXPECT_THAT(MessageOf(Labels::Parse(header + "1,,,\n", "l.csv").status()),
+              HasSubstr("is_case: expected 0 or 1"));
+  EXPECT_THAT(MessageOf(Labels::Parse(header + "x,1,,\n", "l.csv").status()),
+              HasSubstr("row 2: subject_id"));
+  EXPECT_THAT(
+      MessageOf(Labels::Parse(header + "1,0,,\n2,0,,\n1,1,,2020-01-01\n", "l.csv").status()),
+      HasSubstr("l.csv: labels subject 1 twice and differently"));
 }
 
 TEST(Lookup, IsCaseSensitiveFirstAndFoldsOnlyWhereUnambiguous) {
   const StatusOr<Lookup> lookup = Lookup::Parse(
-      "code,term\n679J.00,asthma education\n679j.00,medication education\nGLUCOSE,Glucose\nab,same\nAB,same\nX,\n"
+      "code,term\n679J.00,asthma education\n679j.00,medication "
+      "education\nGLUCOSE,Glucose\nab,same\nAB,same\nX,\n"
       "dup,first\ndup,second\n",
       "l", "code", "term");
   ASSERT_TRUE(lookup.ok()) << lookup.status();

@@ -12,7 +12,8 @@ const std::vector<std::string> kSiteNames = {"lung", "pancreas"};
 
 TEST(Varint, RoundTripsEveryWidth) {
   for (int bit = 0; bit < 64; ++bit) {
-    for (const uint64_t value : {(uint64_t{1} << bit) - 1, uint64_t{1} << bit, ~uint64_t{0} >> bit}) {
+    for (const uint64_t value :
+         {(uint64_t{1} << bit) - 1, uint64_t{1} << bit, ~uint64_t{0} >> bit}) {
       std::string bytes;
       AppendVarint(value, &bytes);
       ByteCursor cursor(bytes);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Property: whatever byte of a set is flipped, and wherever a file is cut, opening and reading it all fails as data loss
-// and names the file.
+// Property: whatever byte of a set is flipped, and wherever a file is cut, opening and reading it
+// all fails as data loss and names the file.
 #include <fstream>
 
 #include "common/io/file.h"
@@ -75,8 +75,8 @@ TEST_P(Damage, AMissingFileIsFound) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryFile, Damage,
-                         ::testing::Values("manifest.json", "phrases", "train-00000.shard", "train-00001.shard",
-                                           "train.subject-hashes"));
+                         ::testing::Values("manifest.json", "phrases", "train-00000.shard",
+                                           "train-00001.shard", "train.subject-hashes"));
 
 }  // namespace
 }  // namespace anamnesis::shard

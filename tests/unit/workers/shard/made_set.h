@@ -46,7 +46,8 @@ inline Subject MadeSubject(PhiloxStream& random, int64_t id, uint64_t max_events
   for (uint64_t i = 0; i < num_events; ++i) {
     if (random.Below(3) == 0) time_us += static_cast<int64_t>(random.Below(1000)) * unit_us;
     const bool is_static = random.Below(10) == 0;
-    subject.events.push_back({static_cast<uint32_t>(random.Below(302)), is_static ? kStatic : time_us});
+    subject.events.push_back(
+        {static_cast<uint32_t>(random.Below(302)), is_static ? kStatic : time_us});
   }
   return subject;
 }
@@ -81,7 +82,8 @@ inline std::vector<Subject> MadeSubjects(uint64_t seed, int count, uint64_t max_
   PhiloxStream random(seed, 1);
   std::vector<Subject> subjects;
   for (int i = 0; i < count; ++i) {
-    subjects.push_back(MadeSubject(random, (i % 2 == 0 ? 1 : -1) * int64_t{1} * i * 1'000'003, max_events));
+    subjects.push_back(
+        MadeSubject(random, (i % 2 == 0 ? 1 : -1) * int64_t{1} * i * 1'000'003, max_events));
   }
   return subjects;
 }

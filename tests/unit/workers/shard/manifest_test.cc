@@ -52,7 +52,8 @@ TEST(Manifest, ShowsAChangeOfAnyByte) {
 TEST(Manifest, RefusesEveryTruncation) {
   const std::string text = ManifestText(MadeManifest());
   for (size_t size = 0; size < text.size(); ++size) {
-    ASSERT_EQ(ParseManifest(text.substr(0, size)).status().code(), absl::StatusCode::kDataLoss) << size;
+    ASSERT_EQ(ParseManifest(text.substr(0, size)).status().code(), absl::StatusCode::kDataLoss)
+        << size;
   }
 }
 
@@ -60,7 +61,8 @@ TEST(Manifest, RefusesFileNamesThatLeadOutOfTheSet) {
   Manifest manifest = MadeManifest();
   for (const char* name : {"../phrases", "/etc/passwd", ".hidden", ""}) {
     manifest.phrases.file = name;
-    EXPECT_EQ(ParseManifest(ManifestText(manifest)).status().code(), absl::StatusCode::kDataLoss) << name;
+    EXPECT_EQ(ParseManifest(ManifestText(manifest)).status().code(), absl::StatusCode::kDataLoss)
+        << name;
   }
 }
 

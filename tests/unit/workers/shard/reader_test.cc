@@ -101,7 +101,8 @@ TEST(SubjectHashes, AreSortedKeyedHashesOfDecimalIds) {
   ASSERT_EQ(content.size(), 48u);
   for (size_t i = 0; i < expected.size(); ++i) {
     uint64_t found = 0;
-    for (size_t k = 0; k < 8; ++k) found = (found << 8) | static_cast<unsigned char>(content[8 * i + k]);
+    for (size_t k = 0; k < 8; ++k)
+      found = (found << 8) | static_cast<unsigned char>(content[8 * i + k]);
     EXPECT_EQ(found, expected[i]);
   }
 }

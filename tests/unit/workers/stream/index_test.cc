@@ -80,7 +80,7 @@ TEST(PieceIndex, TakesFourBytesAPieceAndABitASubject) {
 
 TEST(PieceIndex, FindsEveryFlippedByteAndEveryTruncation) {
   const TemporaryFolder folder;
-  WriteIndex(folder.path("good"), 60, 5);
+  WriteIndex(folder.path("good"), 20, 5);
   const std::string good = ReadFile(folder.path("good")).value();
   for (size_t at = 0; at < good.size(); ++at) {
     std::string bad = good;

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdio>
 
 #include "tests/unit/workers/text/text_fixture.h"
 #include "workers/text/tokenizer.h"
@@ -84,6 +83,29 @@ TEST(NarrativeEncoder, GivesTheIdsOfTheWholeTextWithTheSharedTokenizers) {
     CopySharedTokenizer(name, folder);
     const auto tokenizer = Tokenizer::FromDirectory(folder.path()).value();
     CompareRandomNarratives(*tokenizer, 2'000, 3);
+  }
+}
+
+TEST(NarrativeEncoder, GivesTheIdsOfTransformersForOddPhrases) {
+  if (SharedDataFolder().empty()) GTEST_SKIP() << "shared data absent";
+  if (OracleProgram().empty()) GTEST_SKIP() << "oracle absent";
+  for (const char* name : {"phi-3-mini", "llama2"}) {
+    const TemporaryFolder folder;
+    CopySharedTokenizer(name, folder);
+    const auto tokenizer = Tokenizer::FromDirectory(folder.path()).value();
+    PhiloxStream random(4, 1);
+    const std::vector<std::string> table = OddPhrases(3000, &random);
+    auto encoder = NarrativeEncoder::Create(*tokenizer, kSeparator).value();
+    std::string records;
+    for (uint32_t n = 0; n < 5000; ++n) {
+      const Narrative narrative = RandomNarrative(table, &random);
+      std::vector<int32_t> ids;
+      std::vector<uint32_t> unit_begin;
+      ASSERT_TRUE(encoder->Encode(narrative.keys, narrative.phrases, &ids, &unit_begin).ok());
+      AppendRecord(n, unit_begin, narrative.text, ids, &records);
+    }
+    folder.Write("narratives", records);
+    EXPECT_TRUE(OracleAgrees(folder.path("tokenizer.json"), folder.path("narratives"))) << name;
   }
 }
 

@@ -84,6 +84,33 @@ inline std::string OracleProgram() {
   return std::filesystem::exists(root + "/.deps/oracle/stamp") ? root + "/tools/oracle" : "";
 }
 
+inline void PutU32s(const std::vector<uint32_t>& values, std::string* out) {
+  const uint32_t size = static_cast<uint32_t>(values.size());
+  out->append(reinterpret_cast<const char*>(&size), 4);
+  out->append(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+}
+
+// One record of compare_ids.py.
+inline void AppendRecord(uint32_t number, const std::vector<uint32_t>& unit_begin,
+                         const std::string& text, const std::vector<int32_t>& ids,
+                         std::string* out) {
+  out->append(reinterpret_cast<const char*>(&number), 4);
+  PutU32s(unit_begin, out);
+  const uint32_t size = static_cast<uint32_t>(text.size());
+  out->append(reinterpret_cast<const char*>(&size), 4);
+  out->append(text);
+  PutU32s(std::vector<uint32_t>(ids.begin(), ids.end()), out);
+}
+
+// Runs compare_ids.py; it prints the numbers of the narratives that differ.
+inline bool OracleAgrees(const std::string& tokenizer_json, const std::string& records) {
+  const std::string script =
+      Cat(std::getenv("ANAMNESIS_SOURCE_DIR"), "/tests/unit/workers/text/compare_ids.py");
+  return std::system(
+             Cat("'", OracleProgram(), "' '", script, "' '", tokenizer_json, "' '", records, "'")
+                 .c_str()) == 0;
+}
+
 // Phrases like those of records, and some that try to break the encoding phrase by phrase.
 inline std::vector<std::string> OddPhrases(size_t count, PhiloxStream* random) {
   const std::vector<std::string> parts = {"Glucose",

@@ -76,8 +76,9 @@ TEST(Tokenizer, ReadsBosAndEosOfTheSharedTokenizers) {
   const auto llama = Shared("llama2");
   EXPECT_THAT(llama->prefix_ids(), ElementsAre(1));
   EXPECT_EQ(llama->eos_id().value(), 2);
-  EXPECT_THAT(Shared("minilm-uncased")->prefix_ids(), ElementsAre(101));
-  EXPECT_THAT(Shared("minilm-uncased")->suffix_ids(), ElementsAre(102));
+  const auto minilm = Shared("minilm-uncased");
+  EXPECT_THAT(minilm->prefix_ids(), ElementsAre(101));
+  EXPECT_THAT(minilm->suffix_ids(), ElementsAre(102));
   EXPECT_EQ(Shared("falcon-tokenizer")->eos_id().status().code(),
             absl::StatusCode::kInvalidArgument);
 }
@@ -85,10 +86,11 @@ TEST(Tokenizer, ReadsBosAndEosOfTheSharedTokenizers) {
 TEST(Tokenizer, KnowsWhichSharedTokenizersAllowPhraseByPhrase) {
   if (SharedDataFolder().empty()) GTEST_SKIP() << "shared data absent";
   for (const char* name : {"phi-3-mini", "llama2"}) {
-    EXPECT_TRUE(Shared(name)->phrase_exact()) << name;
-    EXPECT_TRUE(Shared(name)->SeparatorIsExact(", ")) << name;
+    const auto tokenizer = Shared(name);
+    EXPECT_TRUE(tokenizer->phrase_exact()) << name;
+    EXPECT_TRUE(tokenizer->SeparatorIsExact(", ")) << name;
     for (const char* separator : {"", " ", ",", ",  ", ",\xE2\x96\x81", "; \n"}) {
-      EXPECT_FALSE(Shared(name)->SeparatorIsExact(separator)) << name;
+      EXPECT_FALSE(tokenizer->SeparatorIsExact(separator)) << name;
     }
   }
   for (const char* name : {"phi-2", "falcon-tokenizer", "minilm-uncased"}) {

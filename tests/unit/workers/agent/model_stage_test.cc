@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/agent/model_stage.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace anamnesis::agent {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class ResolveModelDirectoryTest : public ::testing::Test {
+ protected:
+  ResolveModelDirectoryTest() {
+    char path[] = "/tmp/anam-model-XXXXXX";
+    root_ = ::mkdtemp(path);
+    ::unsetenv("HF_HUB_CACHE");
+    ::setenv("HF_HOME", root_.c_str(), 1);
+  }
+  ~ResolveModelDirectoryTest() override {
+    ::unsetenv("HF_HOME");
+    fs::remove_all(root_);
+  }
+
+  std::string root_;
+};
+
+TEST_F(ResolveModelDirectoryTest, TakesADirectoryFirst) {
+  EXPECT_EQ(*ResolveModelDirectory(root_ + "/./", ""), fs::canonical(root_).string());
+}
+
+TEST_F(ResolveModelDirectoryTest, FindsASnapshotOfTheCache) {
+  const fs::path base = fs::path(root_) / "hub/models--org--tiny";
+  fs::create_directories(base / "snapshots/abc");
+  fs::create_directories(base / "refs");
+  std::ofstream(base / "refs/main") << "abc\n";
+  EXPECT_EQ(*ResolveModelDirectory("org/tiny", ""), (base / "snapshots/abc").string());
+  EXPECT_EQ(*ResolveModelDirectory("org/tiny", "abc"), (base / "snapshots/abc").string());
+  EXPECT_EQ(ExitCodeOf(ResolveModelDirectory("org/tiny", "v2").status()), 6);
+}
+
+TEST_F(ResolveModelDirectoryTest, SaysWhatIsMissing) {
+  const Status status = ResolveModelDirectory("org/absent", "").status();
+  EXPECT_EQ(ExitCodeOf(status), 6);
+  EXPECT_THAT(MessageOf(status), HasSubstr("models--org--absent"));
+  EXPECT_THAT(MessageOf(status), HasSubstr("downloads are not built yet"));
+}
+
+TEST(CheckModel, RefusesAFolderThatIsNoModel) {
+  char path[] = "/tmp/anam-model-XXXXXX";
+  config::JobConfig config;
+  config.model.model_name = ::mkdtemp(path);
+  EXPECT_EQ(ExitCodeOf(CheckModel(config).status()), 6);
+  std::ofstream(config.model.model_name + "/config.json") << R"({"model_type": "gpt2"})";
+  const Status status = CheckModel(config).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
+  EXPECT_THAT(MessageOf(status), HasSubstr("not built yet"));
+  fs::remove_all(config.model.model_name);
+}
+
+}  // namespace
+}  // namespace anamnesis::agent
