@@ -46,7 +46,7 @@ def plan_of(name, *options, job=None):
 
 
 def value_at(plan, path):
-    for key in path.split("."):
+    for key in path.split("/"):
         plan = plan[key]
     return plan
 
@@ -65,44 +65,44 @@ def swap_first_term(text):
 
 # key: (new value, path in the plan that differs from the baseline)
 PLANNED = {
-    "model.max_length": (128, "data.stream.max_length"),
-    "data.cutoff_months": (7, "data.stream.cutoff_months"),
-    "data.apply_to": ("all", "data.stream.apply_to"),
-    "data.boundary": ("inclusive", "data.stream.boundary"),
-    "data.on_missing_date": ("drop", "data.stream.on_missing_date"),
-    "data.unknown_tokens": ("drop", "data.shards_manifest_sha256"),
-    "lora.r": (2, "lora.r"),
-    "lora.lora_alpha": (3, "lora.alpha"),
-    "lora.lora_dropout": (0.2, "lora.dropout"),
-    "lora.use_rslora": ("false", "lora.use_rslora"),
-    "lora.target_modules": ("all-linear", "lora.all_linear"),
-    "lora.modules_to_save": ("[lm_head]", "lora.modules_to_save"),
-    "lora.exclude_modules": ("[v_proj]", "lora.exclude_modules"),
-    "lora.rank_pattern": ("{q_proj: 2}", "lora.rank_pattern"),
-    "lora.alpha_pattern": ("{q_proj: 2}", "lora.alpha_pattern"),
-    "training.framework": ("unsloth", "training.framework"),
-    "training.epochs": (2, "training.total_steps"),
-    "training.batch_size": (2, "training.batch_size"),
-    "training.gradient_accumulation_steps": (2, "training.gradient_accumulation_steps"),
-    "training.learning_rate": ("2e-5", "training.learning_rate"),
-    "training.weight_decay": (0.3, "training.weight_decay"),
-    "training.bf16": ("true", "model.dtype"),
-    "training.warmup_steps": (3, "training.warmup_steps"),
-    "training.logging_steps": (7, "training.logging_steps"),
-    "training.eval_steps": (7, "training.eval_steps"),
-    "training.save_steps": (7, "training.save_steps"),
-    "training.seed": (7, "training.seed"),
-    "training.lanes": (4, "training.lanes"),
-    "training.determinism": ("fast", "training.determinism"),
-    "training.threads_per_rank": (3, "gang.threads"),
-    "training.lr_scheduler_type": ("cosine", "training.lr_scheduler_type"),
-    "training.max_grad_norm": (0.5, "training.max_grad_norm"),
-    "training.eval_batch_size": (2, "training.eval_batch_size"),
-    "training.save_total_limit": (2, "training.save_total_limit"),
-    "training.early_stopping_patience": (2, "training.early_stopping_patience"),
-    "resources.ranks": (2, "gang.num_ranks"),
-    "wandb.project": ("p", "output.resolved_spec.wandb.project"),
-    "wandb.run_name": ("p", "output.resolved_spec.wandb.run_name"),
+    "model.max_length": (128, "data/stream/model.max_length"),
+    "data.cutoff_months": (7, "data/stream/data.cutoff_months"),
+    "data.apply_to": ("all", "data/stream/data.apply_to"),
+    "data.boundary": ("inclusive", "data/stream/data.boundary"),
+    "data.on_missing_date": ("drop", "data/stream/data.on_missing_date"),
+    "data.unknown_tokens": ("drop", "data/shards_manifest_sha256"),
+    "lora.r": (2, "lora/r"),
+    "lora.lora_alpha": (3, "lora/alpha"),
+    "lora.lora_dropout": (0.2, "lora/dropout"),
+    "lora.use_rslora": ("false", "lora/use_rslora"),
+    "lora.target_modules": ("all-linear", "lora/all_linear"),
+    "lora.modules_to_save": ("[lm_head]", "lora/modules_to_save"),
+    "lora.exclude_modules": ("[model.layers.0.self_attn.v_proj]", "lora/exclude_modules"),
+    "lora.rank_pattern": ("{q_proj: 2}", "lora/rank_pattern"),
+    "lora.alpha_pattern": ("{q_proj: 2}", "lora/alpha_pattern"),
+    "training.framework": ("unsloth", "training/framework"),
+    "training.epochs": (2, "training/total_steps"),
+    "training.batch_size": (2, "training/batch_size"),
+    "training.gradient_accumulation_steps": (2, "training/gradient_accumulation_steps"),
+    "training.learning_rate": ("2e-5", "training/learning_rate"),
+    "training.weight_decay": (0.3, "training/weight_decay"),
+    "training.bf16": ("true", "model/dtype"),
+    "training.warmup_steps": (3, "training/warmup_steps"),
+    "training.logging_steps": (7, "training/logging_steps"),
+    "training.eval_steps": (7, "training/eval_steps"),
+    "training.save_steps": (7, "training/save_steps"),
+    "training.seed": (7, "training/seed"),
+    "training.lanes": (4, "training/lanes"),
+    "training.determinism": ("fast", "training/determinism"),
+    "training.threads_per_rank": (3, "gang/threads"),
+    "training.lr_scheduler_type": ("cosine", "training/lr_scheduler_type"),
+    "training.max_grad_norm": (0.5, "training/max_grad_norm"),
+    "training.eval_batch_size": (2, "training/eval_batch_size"),
+    "training.save_total_limit": (2, "training/save_total_limit"),
+    "training.early_stopping_patience": (2, "training/early_stopping_patience"),
+    "resources.ranks": (2, "gang/num_ranks"),
+    "wandb.project": ("p", "output/resolved_spec/wandb/project"),
+    "wandb.run_name": ("p", "output/resolved_spec/wandb/run_name"),
 }
 
 # key: (value, word of the refusal); all with exit 6 and nothing written
@@ -182,7 +182,7 @@ class Keys(unittest.TestCase):
         medical = changed_copy(place.data / "medical_lookup.csv", swap_first_term)
         lab = changed_copy(place.data / "lab_lookup.csv", swap_first_term)
         region = place.root / "region.csv"
-        region.write_text("code,term\n1,North\n")
+        region.write_text("regionid,Description\n1,North\n")
         times = place.root / "times.csv"
         times.write_text("code,term\n<time_interval_4d-7d>,some days\n")
         labels = changed_copy(place.data / "labels.csv", lambda text: text.rstrip("\n") + "\n999999999,0,,\n")

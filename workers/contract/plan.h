@@ -87,7 +87,8 @@ struct OutputPlan {
   std::string resume_checkpoint;  // absolute path of checkpoint-N, or "" to start at step 0
   std::string spec_yaml_sha256;   // digest of the configuration text
   Json resolved_spec;  // every key with its value, for checkpoint manifests and trainer_state
-  int64_t steps_executed_before = 0;  // by earlier attempts, steps lost by a kill included; 0 for a new run
+  int64_t steps_executed_before =
+      0;  // by earlier attempts, steps lost by a kill included; 0 for a new run
   std::string tensorboard_directory;  // runs/<stamp>_<host>, chosen once by the worker
 };
 

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The messages on a rank's channel. Numbers, enums and ids only; never text of a patient.
 //
-// rank → worker                                   worker → rank
-//   started {rank, pid, engine, device; optional bits_not_guaranteed (why), resumed_step, notes [strings]}
-//   step    StepReport (rank 0 and others: each its own tokens and CPU seconds)
-//   eval    EvalReport (rank 0)
-//   alive   {}  busy with what is no step (loading, evaluating, saving): restarts the stall clock
-//   commit  {step, sha256}                          commit_reply {step, granted, reason}
-//   saved   {step, path, sha256, seconds}
-//   store_set {key, value(hex)}                     store_reply {id, ok, value(hex)}
-//   store_get {id, key, timeout_ms}
-//   store_wait {id, keys, timeout_ms}
-//   error   {code, message}
-//   done    DoneReport
-//                                                   stop {grace_ms}   finish the step, save, exit
-//                                                   130
+// rank → worker
+//   started     {rank, pid, engine, device; optional bits_not_guaranteed (why), resumed_step,
+//                notes [strings]}
+//   step        StepReport (every rank: its own tokens and CPU seconds)
+//   eval        EvalReport (rank 0)
+//   alive       {} busy with what is no step (loading, evaluating, saving): restarts the stall clock
+//   commit      {step, sha256}
+//   saved       {step, path, sha256, seconds}
+//   store_set   {key, value(hex)}
+//   store_get   {id, key, timeout_ms}
+//   store_wait  {id, keys, timeout_ms}
+//   error       {code, message}
+//   done        DoneReport
+//
+// worker → rank
+//   commit_reply  {step, granted, reason}
+//   store_reply   {id, ok, value(hex)}
+//   stop          {grace_ms}: finish the step, save, exit 130
 #pragma once
 
 #include <cstdint>
@@ -47,12 +51,12 @@ struct EvalReport {
 
 struct DoneReport {
   int64_t step = 0;
-  int64_t steps_executed = 0;  // by this attempt
-  int64_t tokens_trained = 0;  // by this run's whole history, all ranks
-  double train_loss = 0;       // mean over steps of this attempt
-  double cpu_seconds = 0;      // of all steps, evaluation and saving apart
-  int64_t rank_tokens = 0;     // tokens this rank computed
-  std::string final_sha256 = "";    // of adapter_model.safetensors; rank 0
+  int64_t steps_executed = 0;     // by this attempt
+  int64_t tokens_trained = 0;     // by this run's whole history, all ranks
+  double train_loss = 0;          // mean over steps of this attempt
+  double cpu_seconds = 0;         // of all steps, evaluation and saving apart
+  int64_t rank_tokens = 0;        // tokens this rank computed
+  std::string final_sha256 = "";  // of adapter_model.safetensors; rank 0
 };
 
 Json ToJson(const StepReport& report);

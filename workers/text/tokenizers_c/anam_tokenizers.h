@@ -33,12 +33,12 @@ enum {
   ANAM_TOK_ABORTED = 6,           // the training callback asked to stop
 };
 
-typedef struct anam_tok anam_tok;                    // a loaded tokenizer, immutable
+typedef struct anam_tok anam_tok;                        // a loaded tokenizer, immutable
 typedef struct anam_tok_token_list anam_tok_token_list;  // a snapshot of tokens
 
 // One encoded text. All memory belongs to the object.
 typedef struct anam_tok_encoding {
-  const uint32_t* ids;      // [len]
+  const uint32_t* ids;  // [len]
   // [len * 2]: start, end of each token as bytes of the input text; NULL when not asked
   // for. Added special tokens have (0, 0). Tokens that share one character (byte
   // fallback, byte-level) all carry the span of that whole character.
@@ -64,9 +64,8 @@ void anam_tok_free(anam_tok* tok);
 // special tokens (<s>, [CLS] ...). Literal special tokens inside the text (for example
 // "</s>") become their ids, as in Hugging Face: the caller must escape untrusted text.
 // The caller owns *out (anam_tok_encoding_free).
-int32_t anam_tok_encode(const anam_tok* tok, const char* text, size_t text_len,
-                        int32_t add_special, int32_t want_offsets,
-                        anam_tok_encoding** out, char** error);
+int32_t anam_tok_encode(const anam_tok* tok, const char* text, size_t text_len, int32_t add_special,
+                        int32_t want_offsets, anam_tok_encoding** out, char** error);
 void anam_tok_encoding_free(anam_tok_encoding* encoding);
 
 // Decodes ids to text; ids outside the vocabulary are skipped, as in Hugging Face.
@@ -116,8 +115,8 @@ typedef struct anam_tok_train_options {
 // space, a control character (newline: always <0x0A>) or, if asked, a digit.
 // Deterministic: the same texts (in any order) and options give the same bytes.
 int32_t anam_tok_train_bpe(anam_tok_next_text next, void* ctx,
-                           const anam_tok_train_options* options, const char* path,
-                           size_t path_len, char** error);
+                           const anam_tok_train_options* options, const char* path, size_t path_len,
+                           char** error);
 
 #ifdef __cplusplus
 }  // extern "C"

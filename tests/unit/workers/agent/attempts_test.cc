@@ -84,7 +84,7 @@ TEST(KeysThatForbidResume, SeesWhatChangedBehindAnEqualText) {
   RunRecord now = MakeRecord();
   now.base_model_sha256 = "dd";
   now.shards_manifest_sha256 = "ee";
-  now.stream["tokenizer_sha256"] = "ff";
+  now.stream["tokenizer"] = "ff";
   EXPECT_EQ(Changed(now).size(), 3u);
 }
 

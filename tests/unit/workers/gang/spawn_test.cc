@@ -68,8 +68,7 @@ TEST(ChildProcess, WritesItsOutputToTheLog) {
 TEST(ChildProcess, IsKilledWithItsOwner) {
   int pid = 0;
   {
-    StatusOr<ChildProcess> child =
-        ChildProcess::Spawn(MakeShell("exec sleep 1000"));
+    StatusOr<ChildProcess> child = ChildProcess::Spawn(MakeShell("exec sleep 1000"));
     ASSERT_TRUE(child.ok());
     pid = child->pid();
   }

@@ -14,7 +14,7 @@
 namespace anamnesis::train {
 namespace {
 
-const SmallRun& Run() {
+const SmallRun& Small() {
   static const SmallRun run;
   return run;
 }
@@ -56,11 +56,11 @@ GangResult TrainGang(const contract::TrainPlan& plan, int num_ranks) {
 }
 
 TEST(RankGang, GivesTheSameBitsForOneTwoThreeAndFourRanks) {
-  const GangResult alone = TrainGang(Run().Plan("gang-1"), 1);
+  const GangResult alone = TrainGang(Small().Plan("gang-1"), 1);
   ASSERT_EQ(alone.codes, std::vector<int>{0});
   ASSERT_EQ(alone.sha256.size(), 64u);
   for (int num_ranks = 2; num_ranks <= 4; ++num_ranks) {
-    const GangResult gang = TrainGang(Run().Plan(Cat("gang-", num_ranks)), num_ranks);
+    const GangResult gang = TrainGang(Small().Plan(Cat("gang-", num_ranks)), num_ranks);
     EXPECT_EQ(gang.codes, std::vector<int>(num_ranks, 0));
     EXPECT_EQ(gang.sha256, alone.sha256) << num_ranks << " ranks";
     int64_t tokens = 0;
@@ -73,16 +73,16 @@ TEST(RankGang, GivesTheSameBitsForOneTwoThreeAndFourRanks) {
 }
 
 TEST(RankGang, ResumesOnAnotherNumberOfRanksWithTheSameBits) {
-  contract::TrainPlan plan = Run().Plan("resized");
+  contract::TrainPlan plan = Small().Plan("resized");
   plan.training.save_steps = 3;
   const GangResult whole = TrainGang(plan, 2);
   plan.output.resume_checkpoint = plan.output.directory + "/checkpoint-3";
-  plan.output.directory = Run().path("resized-again");
+  plan.output.directory = Small().path("resized-again");
   EXPECT_EQ(TrainGang(plan, 3).sha256, whole.sha256);
 }
 
 TEST(RankGang, AllRanksStopAtTheSameStep) {
-  contract::TrainPlan plan = Run().Plan("stopped");
+  contract::TrainPlan plan = Small().Plan("stopped");
   std::map<int, int64_t> last;
   FakeWorker worker(2, Exec(plan, 2));
   const auto codes = worker.Serve([&](int rank, const Json& message) {
@@ -99,7 +99,7 @@ TEST(RankGang, AllRanksStopAtTheSameStep) {
 }
 
 TEST(RankGang, ASurvivorReportsThatItsPeerIsGone) {
-  contract::TrainPlan plan = Run().Plan("killed");
+  contract::TrainPlan plan = Small().Plan("killed");
   plan.training.logging_steps = 1;
   std::string error_code;
   FakeWorker worker(2, Exec(plan, 2));
@@ -114,10 +114,10 @@ TEST(RankGang, ASurvivorReportsThatItsPeerIsGone) {
 TEST(RankProgram, ChecksAModelDirectory) {
   const std::string program = Cat("'", std::getenv("ANAMNESIS_BIN_DIR"), "/anamnesis-rank'");
   const std::string quiet = " 2>/dev/null";
-  EXPECT_EQ(std::system(Cat(program, " --check-model '", Run().path("base"), "'", quiet).c_str()),
+  EXPECT_EQ(std::system(Cat(program, " --check-model '", Small().path("base"), "'", quiet).c_str()),
             0);
   const int refused =
-      std::system(Cat(program, " --check-model '", Run().path("shards"), "'", quiet).c_str());
+      std::system(Cat(program, " --check-model '", Small().path("shards"), "'", quiet).c_str());
   EXPECT_EQ(WEXITSTATUS(refused), 6);
   EXPECT_EQ(WEXITSTATUS(std::system(Cat(program, quiet).c_str())), 2);
   EXPECT_EQ(WEXITSTATUS(std::system(Cat(program, " /nonexistent/plan.json", quiet).c_str())), 6);

@@ -21,8 +21,8 @@ class SmallRun {
  public:
   SmallRun() { Make(); }
 
-  // A plan for `output`, a folder of this run's temporary directory. Ten steps in two epochs of
-  // five.
+  // A plan for `output`, a folder of this run's temporary directory. A dozen steps in
+  // two epochs.
   contract::TrainPlan Plan(const std::string& output) const {
     contract::TrainPlan plan = plan_;
     plan.output.directory = folder_.path(output);
@@ -51,7 +51,7 @@ class SmallRun {
     config.head_dim = 16;
     config.initializer_range = 0.1;
     ASSERT_TRUE(model::WriteRandomLlama(config, 3, folder_.path("base")).ok());
-    stream::WriteShards(stream::MakeCohort(70, 4), folder_.path("shards"));
+    stream::WriteShards(stream::MakeCohort(18, 4), folder_.path("shards"));
 
     stream::StreamSpec spec;
     spec.max_length = 48;

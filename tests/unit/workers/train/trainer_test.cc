@@ -11,7 +11,7 @@
 namespace anamnesis::train {
 namespace {
 
-const SmallRun& Run() {
+const SmallRun& Small() {
   static const SmallRun run;
   return run;
 }
@@ -51,7 +51,7 @@ Json Untimed(Json log) {
 // The uninterrupted run that the others are compared with.
 const Trained& Whole() {
   static const Trained whole = [] {
-    contract::TrainPlan plan = Run().Plan("whole");
+    contract::TrainPlan plan = Small().Plan("whole");
     plan.training.save_steps = 4;
     return Train(plan);
   }();
@@ -62,8 +62,8 @@ TEST(Trainer, LowersTheLossAndWritesTheFinalModel) {
   ASSERT_TRUE(Whole().status.ok()) << Whole().status;
   const Json& log = Whole().state.log_history;
   EXPECT_LT(*Whole().state.best_metric, log[0]["loss"].get<double>());
-  EXPECT_EQ(Whole().state.global_step, Run().Plan("x").training.total_steps);
-  const std::string final_model = Run().path("whole/final_model");
+  EXPECT_EQ(Whole().state.global_step, Small().Plan("x").training.total_steps);
+  const std::string final_model = Small().path("whole/final_model");
   const auto manifest = checkpoint::OpenVerified(final_model);
   ASSERT_TRUE(manifest.ok()) << manifest.status();
   EXPECT_EQ(manifest->kind, "final_model");
@@ -74,14 +74,14 @@ TEST(Trainer, LowersTheLossAndWritesTheFinalModel) {
 }
 
 TEST(Trainer, GivesTheSameBitsAgain) {
-  EXPECT_EQ(Train(Run().Plan("again")).sha256, Whole().sha256);
+  EXPECT_EQ(Train(Small().Plan("again")).sha256, Whole().sha256);
 }
 
 TEST(Trainer, ResumesWithTheBitsAndTheLogOfAnUnbrokenRun) {
   ASSERT_TRUE(Whole().status.ok());
-  contract::TrainPlan plan = Run().Plan("resumed");
+  contract::TrainPlan plan = Small().Plan("resumed");
   plan.training.save_steps = 4;
-  plan.output.resume_checkpoint = Run().path("whole/checkpoint-4");
+  plan.output.resume_checkpoint = Small().path("whole/checkpoint-4");
   const Trained resumed = Train(plan);
   ASSERT_TRUE(resumed.status.ok()) << resumed.status;
   EXPECT_EQ(resumed.sha256, Whole().sha256);
@@ -89,7 +89,7 @@ TEST(Trainer, ResumesWithTheBitsAndTheLogOfAnUnbrokenRun) {
 }
 
 TEST(Trainer, FinishesItsStepAndSavesWhenAskedToStop) {
-  contract::TrainPlan plan = Run().Plan("stopped");
+  contract::TrainPlan plan = Small().Plan("stopped");
   const Trained stopped = Train(plan, /*stop_at_once=*/true);
   EXPECT_EQ(stopped.status.code(), absl::StatusCode::kAborted) << stopped.status;
   EXPECT_EQ(ExitCodeOf(stopped.status), 130);
@@ -101,10 +101,11 @@ TEST(Trainer, FinishesItsStepAndSavesWhenAskedToStop) {
 
 TEST(Trainer, RefusesADamagedCheckpoint) {
   ASSERT_TRUE(Whole().status.ok());
-  contract::TrainPlan plan = Run().Plan("damaged");
-  std::filesystem::copy(Run().path("whole/checkpoint-4"), Run().path("damaged/checkpoint-4"),
+  contract::TrainPlan plan = Small().Plan("damaged");
+  std::filesystem::create_directories(Small().path("damaged"));
+  std::filesystem::copy(Small().path("whole/checkpoint-4"), Small().path("damaged/checkpoint-4"),
                         std::filesystem::copy_options::recursive);
-  plan.output.resume_checkpoint = Run().path("damaged/checkpoint-4");
+  plan.output.resume_checkpoint = Small().path("damaged/checkpoint-4");
   const std::string path = plan.output.resume_checkpoint + "/optimizer.safetensors";
   std::string content = ReadFile(path).value();
   content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 4);
@@ -116,16 +117,16 @@ TEST(Trainer, RefusesADamagedCheckpoint) {
 
 TEST(Trainer, RefusesACheckpointOfAnotherSeed) {
   ASSERT_TRUE(Whole().status.ok());
-  contract::TrainPlan plan = Run().Plan("seed");
+  contract::TrainPlan plan = Small().Plan("seed");
   plan.training.seed = 43;
-  plan.output.resume_checkpoint = Run().path("whole/checkpoint-4");
+  plan.output.resume_checkpoint = Small().path("whole/checkpoint-4");
   const Status status = Train(plan).status;
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << status;
   EXPECT_NE(MessageOf(status).find("training.seed"), std::string::npos);
 }
 
 TEST(Trainer, NamesTheStepWhoseLossIsNotFinite) {
-  contract::TrainPlan plan = Run().Plan("nan");
+  contract::TrainPlan plan = Small().Plan("nan");
   plan.training.learning_rate = 1e30;
   plan.training.warmup_steps = 0;
   const Status status = Train(plan).status;
@@ -136,7 +137,7 @@ TEST(Trainer, NamesTheStepWhoseLossIsNotFinite) {
 }
 
 TEST(Trainer, StopsEarlyWithoutImprovement) {
-  contract::TrainPlan plan = Run().Plan("early");
+  contract::TrainPlan plan = Small().Plan("early");
   plan.training.learning_rate = 0;
   plan.training.eval_steps = 1;
   plan.training.early_stopping_patience = 2;
@@ -147,7 +148,7 @@ TEST(Trainer, StopsEarlyWithoutImprovement) {
 }
 
 TEST(Trainer, KeepsAsManyCheckpointsAsAsked) {
-  contract::TrainPlan plan = Run().Plan("limit");
+  contract::TrainPlan plan = Small().Plan("limit");
   plan.training.save_steps = 1;
   plan.training.eval_steps = 100;
   plan.training.save_total_limit = 2;
@@ -157,7 +158,7 @@ TEST(Trainer, KeepsAsManyCheckpointsAsAsked) {
 
 TEST(Trainer, ComputesTheSameLossesInOtherMicroBatches) {
   // Lanes of one row each: batch_size changes nothing but how rows are grouped.
-  contract::TrainPlan plan = Run().Plan("micro");
+  contract::TrainPlan plan = Small().Plan("micro");
   plan.training.batch_size = 1;
   plan.training.gradient_accumulation_steps = 8;
   plan.training.eval_batch_size = 2;
@@ -165,13 +166,13 @@ TEST(Trainer, ComputesTheSameLossesInOtherMicroBatches) {
 }
 
 TEST(Trainer, RefusesAGangWithoutAWorker) {
-  contract::TrainPlan plan = Run().Plan("gang");
+  contract::TrainPlan plan = Small().Plan("gang");
   plan.gang.num_ranks = 2;
   EXPECT_EQ(Train(plan).status.code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(Trainer, RefusesCudaWithoutADriverOrModule) {
-  contract::TrainPlan plan = Run().Plan("cuda");
+  contract::TrainPlan plan = Small().Plan("cuda");
   plan.gang.device = "cuda";
   const Status status = Train(plan).status;
   if (status.ok()) return;  // a machine with a GPU and the module
