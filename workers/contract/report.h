@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The messages on a rank's channel. Numbers, enums and ids only; never text of a patient.
 //
+// clang-format off
 // rank → worker
 //   started     {rank, pid, engine, device; optional bits_not_guaranteed (why), resumed_step,
 //                notes [strings]}
@@ -19,6 +20,7 @@
 //   commit_reply  {step, granted, reason}
 //   store_reply   {id, ok, value(hex)}
 //   stop          {grace_ms}: finish the step, save, exit 130
+// clang-format on
 #pragma once
 
 #include <cstdint>

@@ -89,6 +89,7 @@ class Trainer {
   std::string bits_not_guaranteed_;  // why a resumed run's bits may differ; "" when they may not
   std::unique_ptr<collective::Group> group_;
   std::unique_ptr<adapter::TrainableModel> model_;
+  stream::StreamSpec stream_;  // plan_.data.stream, parsed
   std::unique_ptr<stream::RowSource> train_rows_;
   std::unique_ptr<stream::RowSource> tuning_rows_;  // null without a tuning split
   std::optional<AdamW> optimizer_;

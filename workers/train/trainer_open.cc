@@ -141,9 +141,8 @@ Status Trainer::FormGroup() {
 
 Status Trainer::OpenRows() {
   const contract::DataPlan& data = plan_.data;
-  ANAM_ASSIGN_OR_RETURN(const stream::StreamSpec spec,
-                        stream::StreamSpecFromJson(data.stream, "plan: data.stream"));
-  const std::string digest = stream::StreamDigest(spec);
+  ANAM_ASSIGN_OR_RETURN(stream_, stream::StreamSpecFromJson(data.stream, "plan: data.stream"));
+  const std::string digest = stream::StreamDigest(stream_);
   if (digest != data.stream_digest) {
     return InvalidArgument("plan: data.stream_digest is not the digest of data.stream (", digest,
                            ")");
@@ -157,7 +156,7 @@ Status Trainer::OpenRows() {
   stream::RowSourceOptions options{.shards_directory = data.shards_directory,
                                    .split = data.train_split,
                                    .model_directory = plan_.model.directory,
-                                   .spec = spec,
+                                   .spec = stream_,
                                    .index_path = data.train_index,
                                    .seed = plan_.training.seed,
                                    .shuffle = true};

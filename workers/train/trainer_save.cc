@@ -36,8 +36,8 @@ checkpoint::Manifest Trainer::MakeManifest(int64_t epoch, int64_t step_in_epoch)
   manifest.spec_yaml_sha256 = plan_.output.spec_yaml_sha256;
   manifest.resolved_spec = plan_.output.resolved_spec;
   manifest.stream = plan_.data.stream;
-  manifest.cutoff_months = plan_.data.stream.value("cutoff_months", int64_t{0});
-  manifest.tokenizer_sha256 = plan_.data.stream.value("tokenizer_sha256", "");
+  manifest.cutoff_months = stream_.cutoff_months;
+  manifest.tokenizer_sha256 = stream_.tokenizer_sha256;
   manifest.base_model_name = plan_.model.name;
   manifest.base_model_sha256 = plan_.model.sha256;
   manifest.shards_manifest_sha256 = plan_.data.shards_manifest_sha256;
