@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gloo: compiled against Debian's headers, implemented by the wheel's libtorch_cpu.
+#include <signal.h>
+
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 
 #include "workers/collective/channel_store.h"
@@ -9,6 +11,9 @@ namespace anamnesis::collective {
 
 std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel,
                                      const GroupOptions& options) {
+  // Gloo writes to its sockets without MSG_NOSIGNAL: a peer that dies while we write must be an
+  // error that names it, not the end of this process by SIGPIPE.
+  ::signal(SIGPIPE, SIG_IGN);
   auto gloo = c10d::ProcessGroupGloo::Options::create();
   gloo->timeout = options.timeout;
   gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));

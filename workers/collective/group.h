@@ -36,7 +36,7 @@ struct GroupOptions {
 // A group of one, on any device.
 std::unique_ptr<Group> MakeSingleGroup();
 
-// Gloo over loopback. Throws c10::DistError.
+// Gloo over loopback. Throws c10::DistError; from then on this process ignores SIGPIPE.
 std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel,
                                      const GroupOptions& options);
 
