@@ -14,17 +14,14 @@
 namespace anamnesis::checkpoint {
 
 // Outside the unnamed namespace: fields.h finds these by argument-dependent lookup.
-template <typename T, typename U>
-concept Is = std::is_same_v<std::remove_const_t<T>, U>;
-
-template <typename V, Is<FileEntry> T>
+template <typename V, contract::fields::Is<FileEntry> T>
 void VisitFields(V& visit, T& file) {
   visit("name", file.name);
   visit("size_bytes", file.size_bytes);
   visit("sha256", file.sha256);
 }
 
-template <typename V, Is<Manifest> T>
+template <typename V, contract::fields::Is<Manifest> T>
 void VisitFields(V& visit, T& manifest) {
   visit("version", manifest.version);
   visit("kind", manifest.kind);

@@ -19,6 +19,10 @@
 
 namespace anamnesis::contract::fields {
 
+// T is U or const U: the constraint of a VisitFields that both reads and writes.
+template <typename T, typename U>
+concept Is = std::is_same_v<std::remove_const_t<T>, U>;
+
 // A double that JSON has no number for travels as one of these strings (a loss may become NaN and
 // must be seen).
 inline Json NumberToJson(double value) {

@@ -6,10 +6,7 @@
 namespace anamnesis::contract {
 
 // Outside the unnamed namespace: fields.h finds these by argument-dependent lookup.
-template <typename T, typename U>
-concept Is = std::is_same_v<std::remove_const_t<T>, U>;
-
-template <typename V, Is<GangPlan> T>
+template <typename V, fields::Is<GangPlan> T>
 void VisitFields(V& visit, T& gang) {
   visit("run_id", gang.run_id);
   visit("epoch", gang.epoch);
@@ -19,16 +16,15 @@ void VisitFields(V& visit, T& gang) {
   visit("device", gang.device);
 }
 
-template <typename V, Is<ModelPlan> T>
+template <typename V, fields::Is<ModelPlan> T>
 void VisitFields(V& visit, T& model) {
   visit("name", model.name);
   visit("directory", model.directory);
   visit("sha256", model.sha256);
   visit("dtype", model.dtype);
-  visit("attention", model.attention);
 }
 
-template <typename V, Is<LoraPlan> T>
+template <typename V, fields::Is<LoraPlan> T>
 void VisitFields(V& visit, T& lora) {
   visit("r", lora.r);
   visit("alpha", lora.alpha);
@@ -44,7 +40,7 @@ void VisitFields(V& visit, T& lora) {
   visit("bias", lora.bias);
 }
 
-template <typename V, Is<DataPlan> T>
+template <typename V, fields::Is<DataPlan> T>
 void VisitFields(V& visit, T& data) {
   visit("shards_directory", data.shards_directory);
   visit("shards_manifest_sha256", data.shards_manifest_sha256);
@@ -57,7 +53,7 @@ void VisitFields(V& visit, T& data) {
   visit("subject_hashes_sha256", data.subject_hashes_sha256);
 }
 
-template <typename V, Is<TrainingPlan> T>
+template <typename V, fields::Is<TrainingPlan> T>
 void VisitFields(V& visit, T& training) {
   visit("framework", training.framework);
   visit("engine", training.engine);
@@ -82,7 +78,7 @@ void VisitFields(V& visit, T& training) {
   visit("steps_per_epoch", training.steps_per_epoch);
 }
 
-template <typename V, Is<OutputPlan> T>
+template <typename V, fields::Is<OutputPlan> T>
 void VisitFields(V& visit, T& output) {
   visit("directory", output.directory);
   visit("resume_checkpoint", output.resume_checkpoint);
@@ -92,7 +88,7 @@ void VisitFields(V& visit, T& output) {
   visit("tensorboard_directory", output.tensorboard_directory);
 }
 
-template <typename V, Is<TrainPlan> T>
+template <typename V, fields::Is<TrainPlan> T>
 void VisitFields(V& visit, T& plan) {
   visit("version", plan.version);
   visit("task", plan.task);

@@ -28,7 +28,6 @@ struct ModelPlan {
   std::string directory;  // resolved HF directory
   std::string sha256;  // digest of config.json and the weights' headers (see docs/formats/plan.md)
   std::string dtype = "float32";  // float32 | bfloat16: compute dtype; adapters keep fp32 masters
-  std::string attention = "sdpa";
 };
 
 struct LoraPlan {

@@ -6,10 +6,7 @@
 namespace anamnesis::contract {
 
 // Outside the unnamed namespace: fields.h finds these by argument-dependent lookup.
-template <typename T, typename U>
-concept Is = std::is_same_v<std::remove_const_t<T>, U>;
-
-template <typename V, Is<StepReport> T>
+template <typename V, fields::Is<StepReport> T>
 void VisitFields(V& visit, T& report) {
   visit("step", report.step);
   visit("epoch", report.epoch);
@@ -23,7 +20,7 @@ void VisitFields(V& visit, T& report) {
   visit("cpu_seconds", report.cpu_seconds);
 }
 
-template <typename V, Is<EvalReport> T>
+template <typename V, fields::Is<EvalReport> T>
 void VisitFields(V& visit, T& report) {
   visit("step", report.step);
   visit("epoch", report.epoch);
@@ -32,7 +29,7 @@ void VisitFields(V& visit, T& report) {
   visit("seconds", report.seconds);
 }
 
-template <typename V, Is<DoneReport> T>
+template <typename V, fields::Is<DoneReport> T>
 void VisitFields(V& visit, T& report) {
   visit("step", report.step);
   visit("steps_executed", report.steps_executed);
