@@ -9,6 +9,7 @@
 
 #include "common/base/sha256.h"
 #include "common/io/file.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/checkpoint/manifest.h"
 
 namespace anamnesis::checkpoint {
@@ -25,11 +26,8 @@ void Write(const std::string& path, const std::string& text) {
 class ManifestDamage : public ::testing::Test {
  protected:
   ManifestDamage() {
-    char path[] = "/tmp/anam-manifest-XXXXXX";
-    output_ = ::mkdtemp(path);
     for (const int64_t step : {2, 10}) Make(step);
   }
-  ~ManifestDamage() override { fs::remove_all(output_); }
 
   void Make(int64_t step) const {
     const std::string folder = Folder(step);
@@ -54,7 +52,8 @@ class ManifestDamage : public ::testing::Test {
     return found->directory.empty() ? 0 : found->manifest.step;
   }
 
-  std::string output_;
+  const TemporaryFolder folder_;
+  const std::string output_ = folder_.path();
 };
 
 TEST_F(ManifestDamage, NewestWholeCheckpointIsFoundByNumberNotByName) { EXPECT_EQ(Found(0), 10); }

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <iostream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace anamnesis::golden {
 namespace {
 
@@ -17,21 +19,9 @@ std::string SourceDirectory() {
 }
 
 // Removed when the program ends.
-struct TemporaryDirectory {
-  TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "anamnesis-golden-XXXXXX");
-    if (mkdtemp(pattern.data()) != nullptr) path = pattern;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    if (!path.empty()) std::filesystem::remove_all(path, ignored);
-  }
-  std::string path;
-};
-
-const TemporaryDirectory& Temporary() {
-  static const TemporaryDirectory directory;
-  return directory;
+const TemporaryFolder& Temporary() {
+  static const TemporaryFolder folder;
+  return folder;
 }
 
 }  // namespace
@@ -72,7 +62,7 @@ const std::string& GoldenDirectory() {
 }
 
 std::string ScratchDirectory(const std::string& name) {
-  const std::string path = Temporary().path + "/" + name;
+  const std::string path = Temporary().File(name);
   std::filesystem::create_directories(path);
   return path;
 }

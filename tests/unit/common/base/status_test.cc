@@ -7,7 +7,7 @@
 #include <map>
 #include <regex>
 
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/unit/common/repository_files.h"
 
 namespace anamnesis {
 namespace {

@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "common/config/job_config.h"
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/common/repository_files.h"
 
 namespace anamnesis::config {
 
@@ -28,7 +29,7 @@ training:
 inline StatusOr<JobConfig> Load(const std::string& text,
                                 const std::vector<std::string>& overrides = {},
                                 Task task = Task::kPretrainLlm) {
-  static const testing::TemporaryFolder folder;  // one a process: these tests load often
+  static const TemporaryFolder folder;  // one a process: these tests load often
   const std::string path = folder.Write("job.yaml", text);
   StatusOr<JobConfig> job = LoadJobConfig(path, task, overrides);
   if (job.ok()) return job;

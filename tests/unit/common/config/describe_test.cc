@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "common/config/schema.h"
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/unit/common/repository_files.h"
 
 namespace anamnesis::config {
 namespace {

@@ -105,7 +105,7 @@ TEST(Overrides, RepairAWrongKindOfValueOnlyInTheKeyTheyName) {
 }
 
 TEST(LoadDataConfig, NeedsTheDataSectionAlone) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const std::string path = folder.Write(
       "d.yaml",
       "data:\n  data_dir: /d\n  vocab_filepath: /v\n  labels_filepath: /l\n  cutoff_months: 2\n");

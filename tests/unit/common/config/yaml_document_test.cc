@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis::config {
 namespace {
@@ -109,7 +109,7 @@ TEST(ParseYaml, DepthIsBounded) {
 }
 
 TEST(ReadYamlFile, RefusesWhatIsNoSmallRegularFile) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto error = [&](const std::string& path) {
     return MessageOf(ReadYamlFile(path).status());
   };

@@ -5,7 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "common/base/sha256.h"
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/common/repository_files.h"
 
 namespace anamnesis {
 namespace {
@@ -13,7 +14,6 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using testing::Slurp;
-using testing::TemporaryFolder;
 
 TEST(ReadFile, GivesTheWholeContent) {
   const TemporaryFolder folder;

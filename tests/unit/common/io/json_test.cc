@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis {
 namespace {
@@ -38,7 +38,7 @@ TEST(JsonMembers, SayWhatWasFoundInstead) {
 }
 
 TEST(ReadJsonFile, ReadsAFile) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   EXPECT_EQ((*ReadJsonFile(folder.Write("a.json", "{\"a\": [1]}")))["a"][0], 1);
 }
 

@@ -4,13 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis {
 namespace {
 
 TEST(LockPath, ASecondHolderIsRefusedAsConflict) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const auto first = LockPath(folder.File("lock"), absl::ZeroDuration());
   ASSERT_TRUE(first.ok());
   const Status second = LockPath(folder.File("lock"), absl::ZeroDuration()).status();
@@ -19,13 +19,13 @@ TEST(LockPath, ASecondHolderIsRefusedAsConflict) {
 }
 
 TEST(LockPath, IsFreeOnceTheHolderIsGone) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   { ASSERT_TRUE(LockPath(folder.File("lock"), absl::ZeroDuration()).ok()); }
   EXPECT_TRUE(LockPath(folder.File("lock"), absl::ZeroDuration()).ok());
 }
 
 TEST(LockPath, NamesAPathThatCannotBeOpened) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   const Status status = LockPath(folder.File("none/lock"), absl::ZeroDuration()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(MessageOf(status), ::testing::HasSubstr("none/lock"));

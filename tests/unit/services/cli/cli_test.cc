@@ -11,7 +11,8 @@
 #include <vector>
 
 #include "services/cli/verbs.h"
-#include "tests/unit/common/temporary_folder.h"
+#include "tests/support/temporary_folder.h"
+#include "tests/unit/common/repository_files.h"
 
 extern char** environ;
 
@@ -24,7 +25,6 @@ using ::testing::Not;
 using testing::Slurp;
 using testing::SourceFile;
 using ::testing::StartsWith;
-using testing::TemporaryFolder;
 
 struct Outcome {
   int code = -1;

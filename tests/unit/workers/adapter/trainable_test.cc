@@ -10,7 +10,7 @@
 
 #include "common/base/philox.h"
 #include "common/io/file.h"
-#include "tests/unit/workers/model/scratch.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/adapter/peft_files.h"
 #include "workers/model/head_loss.h"
 #include "workers/model/init.h"
@@ -25,8 +25,8 @@ constexpr int kVocabulary = 331;
 
 // One random base for all tests of this file.
 const std::string& BaseDirectory() {
-  static const ScratchDirectory* scratch = [] {
-    auto* made = new ScratchDirectory();
+  static const TemporaryFolder* scratch = [] {
+    auto* made = new TemporaryFolder();
     std::atexit([] { std::filesystem::remove_all(BaseDirectory()); });
     model::ModelConfig config;
     config.vocab_size = kVocabulary;
@@ -214,18 +214,18 @@ TEST(TrainableModel, MakesNoGradientInEvaluation) {
 }
 
 TEST(TrainableModel, KeepsItsBitsThroughSaveAndLoad) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   const auto saved = Load(Lora());
   ASSERT_TRUE(saved->SaveAdapter(scratch.path()).ok());
   const auto loaded = Load(Lora(), "float32", 99);
   const Status status = loaded->LoadAdapter(scratch.path());
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_TRUE(at::equal(saved->flat_parameters(), loaded->flat_parameters()));
-  EXPECT_THAT(*ReadFile(scratch / "README.md"), HasSubstr("library_name: peft"));
+  EXPECT_THAT(*ReadFile(scratch.File("README.md")), HasSubstr("library_name: peft"));
 }
 
 TEST(TrainableModel, RefusesAnAdapterOfAnotherShapeAndChangesNothing) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(Load(Lora())->SaveAdapter(scratch.path()).ok());
   contract::LoraPlan other = Lora();
   other.r = 5;
@@ -240,7 +240,7 @@ TEST(TrainableModel, RefusesAnAdapterOfAnotherShapeAndChangesNothing) {
 }
 
 TEST(TrainableModel, RefusesMissingExtraAndMisshapedTensors) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   const auto trainable = Load(Lora());
   ASSERT_TRUE(trainable->SaveAdapter(scratch.path()).ok());
   std::vector<model::TensorView> views;
@@ -249,7 +249,7 @@ TEST(TrainableModel, RefusesMissingExtraAndMisshapedTensors) {
   }
   views[1].name = "stranger";
   std::swap(views[2].shape[0], views[2].shape[1]);
-  ASSERT_TRUE(model::WriteSafetensors(scratch / "adapter_model.safetensors", views).ok());
+  ASSERT_TRUE(model::WriteSafetensors(scratch.File("adapter_model.safetensors"), views).ok());
   const std::string text = MessageOf(trainable->LoadAdapter(scratch.path()));
   EXPECT_THAT(text, HasSubstr("missing (1): " + trainable->parameters()[1].name));
   EXPECT_THAT(text, HasSubstr("shape or dtype (1): " + trainable->parameters()[2].name));
@@ -275,24 +275,24 @@ TEST(HeadLoss, EqualsPlainCrossEntropyOverManyChunks) {
 }
 
 TEST(Llama, RefusesADirectoryThatIsNotAModel) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   EXPECT_EQ(ExitCodeOf(model::Llama::Load(scratch.path(), at::kFloat).status()), 6);
-  ASSERT_TRUE(WriteFileDurably(scratch / "config.json", "{ no json").ok());
+  ASSERT_TRUE(WriteFileDurably(scratch.File("config.json"), "{ no json").ok());
   const Status broken = model::Llama::Load(scratch.path(), at::kFloat).status();
   EXPECT_EQ(ExitCodeOf(broken), 6);
   EXPECT_THAT(MessageOf(broken), HasSubstr("not valid JSON"));
 }
 
 TEST(Llama, RefusesMissingTensorsAndTruncatedWeights) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   std::filesystem::copy(BaseDirectory(), scratch.path(), std::filesystem::copy_options::recursive);
-  Json config = *ReadJsonFile(scratch / "config.json");
+  Json config = *ReadJsonFile(scratch.File("config.json"));
   config["num_hidden_layers"] = 3;
-  ASSERT_TRUE(WriteFileDurably(scratch / "config.json", config.dump()).ok());
+  ASSERT_TRUE(WriteFileDurably(scratch.File("config.json"), config.dump()).ok());
   const Status missing = model::Llama::Load(scratch.path(), at::kFloat).status();
   EXPECT_THAT(MessageOf(missing), HasSubstr("missing (9): model.layers.2.input_layernorm.weight"));
   EXPECT_EQ(ExitCodeOf(missing), 6);
-  std::filesystem::resize_file(scratch / "model.safetensors", 100000);
+  std::filesystem::resize_file(scratch.File("model.safetensors"), 100000);
   EXPECT_EQ(ExitCodeOf(model::Llama::Load(scratch.path(), at::kFloat).status()), 6);
 }
 

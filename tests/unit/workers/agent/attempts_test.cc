@@ -7,6 +7,7 @@
 
 #include <filesystem>
 
+#include "tests/support/temporary_folder.h"
 #include "workers/stream/stream_spec.h"
 
 namespace anamnesis::agent {
@@ -17,13 +18,8 @@ using ::testing::IsEmpty;
 
 class AttemptsTest : public ::testing::Test {
  protected:
-  AttemptsTest() {
-    char path[] = "/tmp/anam-attempts-XXXXXX";
-    marker_ = ::mkdtemp(path);
-  }
-  ~AttemptsTest() override { std::filesystem::remove_all(marker_); }
-
-  std::string marker_;
+  const TemporaryFolder folder_;
+  const std::string marker_ = folder_.path();
 };
 
 RunRecord MakeRecord() {

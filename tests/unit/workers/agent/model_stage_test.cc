@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace anamnesis::agent {
 namespace {
 
@@ -17,17 +19,13 @@ using ::testing::HasSubstr;
 class ResolveModelDirectoryTest : public ::testing::Test {
  protected:
   ResolveModelDirectoryTest() {
-    char path[] = "/tmp/anam-model-XXXXXX";
-    root_ = ::mkdtemp(path);
     ::unsetenv("HF_HUB_CACHE");
     ::setenv("HF_HOME", root_.c_str(), 1);
   }
-  ~ResolveModelDirectoryTest() override {
-    ::unsetenv("HF_HOME");
-    fs::remove_all(root_);
-  }
+  ~ResolveModelDirectoryTest() override { ::unsetenv("HF_HOME"); }
 
-  std::string root_;
+  const TemporaryFolder folder_;
+  const std::string root_ = folder_.path();
 };
 
 TEST_F(ResolveModelDirectoryTest, TakesADirectoryFirst) {
@@ -52,15 +50,14 @@ TEST_F(ResolveModelDirectoryTest, SaysWhatIsMissing) {
 }
 
 TEST(CheckModel, RefusesAFolderThatIsNoModel) {
-  char path[] = "/tmp/anam-model-XXXXXX";
+  const TemporaryFolder folder;
   config::JobConfig config;
-  config.model.model_name = ::mkdtemp(path);
+  config.model.model_name = folder.path();
   EXPECT_EQ(ExitCodeOf(CheckModel(config).status()), 6);
   std::ofstream(config.model.model_name + "/config.json") << R"({"model_type": "gpt2"})";
   const Status status = CheckModel(config).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(MessageOf(status), HasSubstr("not built yet"));
-  fs::remove_all(config.model.model_name);
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace anamnesis::agent {
 namespace {
 
@@ -16,13 +18,6 @@ using ::testing::HasSubstr;
 
 class OutputDirectoryTest : public ::testing::Test {
  protected:
-  OutputDirectoryTest() {
-    char path[] = "/tmp/anam-output-XXXXXX";
-    root_ = ::mkdtemp(path);
-    out_ = root_ + "/out";
-  }
-  ~OutputDirectoryTest() override { fs::remove_all(root_); }
-
   void Put(const std::string& name) const {
     const fs::path path = fs::path(out_) / name;
     fs::create_directories(path.parent_path());
@@ -33,7 +28,9 @@ class OutputDirectoryTest : public ::testing::Test {
     return OpenOutput(out_, overwrite, resume, absl::ZeroDuration());
   }
 
-  std::string root_, out_;
+  const TemporaryFolder folder_;
+  const std::string root_ = folder_.path();
+  const std::string out_ = folder_.File("out");
 };
 
 TEST(ChooseOutputAction, FollowsTheTable) {

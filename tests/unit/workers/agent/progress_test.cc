@@ -8,6 +8,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "tests/support/temporary_folder.h"
 #include "workers/agent/summary.h"
 
 namespace anamnesis::agent {
@@ -21,16 +22,11 @@ absl::Duration FourSeconds() { return absl::Seconds(4); }
 class ProgressTest : public ::testing::Test {
  protected:
   ProgressTest() {
-    char path[] = "/tmp/anam-progress-XXXXXX";
-    marker_ = ::mkdtemp(path);
     out_ = std::tmpfile();
     counter_.emplace(*StepCounter::Create(marker_, 1));
     progress_.emplace(out_, 4, 2, 2, &*counter_, &FourSeconds);
   }
-  ~ProgressTest() override {
-    std::fclose(out_);
-    std::filesystem::remove_all(marker_);
-  }
+  ~ProgressTest() override { std::fclose(out_); }
   void Step(int rank, int64_t step, double loss) {
     progress_->OnStep(rank, {.step = step,
                              .loss = loss,
@@ -47,7 +43,8 @@ class ProgressTest : public ::testing::Test {
     return text;
   }
 
-  std::string marker_;
+  const TemporaryFolder folder_;
+  const std::string marker_ = folder_.path();
   std::FILE* out_ = nullptr;
   std::optional<StepCounter> counter_;
   std::optional<Progress> progress_;

@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "common/io/file.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis::checkpoint {
 namespace {
@@ -19,15 +20,11 @@ namespace {
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
-    std::string pattern = testing::TempDir() + "checkpoint-XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-    output_ = directory_ + "/out";
     std::filesystem::create_directory(directory_ + "/model");
     EXPECT_TRUE(WriteFileDurably(directory_ + "/model/tokenizer.json", "{}").ok());
     std::iota(exp_avg_.begin(), exp_avg_.end(), 0.5f);
     std::iota(exp_avg_sq_.begin(), exp_avg_sq_.end(), 100.0f);
   }
-  ~CheckpointTest() override { std::filesystem::remove_all(directory_); }
 
   SaveOptions Options(int64_t step) {
     SaveOptions options;
@@ -54,8 +51,9 @@ class CheckpointTest : public testing::Test {
     return steps;
   }
 
-  std::string directory_;
-  std::string output_;
+  const TemporaryFolder folder_;
+  const std::string directory_ = folder_.path();
+  const std::string output_ = folder_.File("out");
   std::vector<float> exp_avg_ = std::vector<float>(10);
   std::vector<float> exp_avg_sq_ = std::vector<float>(10);
 };

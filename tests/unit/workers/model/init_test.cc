@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "tests/unit/workers/model/scratch.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis::model {
 namespace {
@@ -31,9 +31,9 @@ std::vector<float> Values(const SafetensorsFile& file, const std::string& name) 
 }
 
 TEST(RandomLlama, HasTheSpreadOfTheConfigAndUnitNorms) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(WriteRandomLlama(Small(), 7, scratch.path()).ok());
-  const auto file = SafetensorsFile::Open(scratch / "model.safetensors");
+  const auto file = SafetensorsFile::Open(scratch.File("model.safetensors"));
   ASSERT_TRUE(file.ok()) << file.status();
   double squares = 0;
   const std::vector<float> embedding = Values(*file, "model.embed_tokens.weight");
@@ -44,18 +44,18 @@ TEST(RandomLlama, HasTheSpreadOfTheConfigAndUnitNorms) {
 }
 
 TEST(RandomLlama, IsAFunctionOfItsSeed) {
-  const ScratchDirectory a, b, c;
+  const TemporaryFolder a, b, c;
   ASSERT_TRUE(WriteRandomLlama(Small(), 7, a.path()).ok());
   ASSERT_TRUE(WriteRandomLlama(Small(), 7, b.path()).ok());
   ASSERT_TRUE(WriteRandomLlama(Small(), 8, c.path()).ok());
-  EXPECT_EQ(*FileSha256(a / "model.safetensors"), *FileSha256(b / "model.safetensors"));
-  EXPECT_NE(*FileSha256(a / "model.safetensors"), *FileSha256(c / "model.safetensors"));
+  EXPECT_EQ(*FileSha256(a.File("model.safetensors")), *FileSha256(b.File("model.safetensors")));
+  EXPECT_NE(*FileSha256(a.File("model.safetensors")), *FileSha256(c.File("model.safetensors")));
 }
 
 TEST(RandomLlama, MayBeStoredInBf16) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(WriteRandomLlama(Small(), 7, scratch.path(), StoredType::kBF16).ok());
-  const auto file = SafetensorsFile::Open(scratch / "model.safetensors");
+  const auto file = SafetensorsFile::Open(scratch.File("model.safetensors"));
   EXPECT_EQ(file->Find("lm_head.weight")->type, StoredType::kBF16);
   EXPECT_EQ(ReadModelConfig(scratch.path())->dtype, "bfloat16");
 }

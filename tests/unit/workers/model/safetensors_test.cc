@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/philox.h"
-#include "tests/unit/workers/model/scratch.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis::model {
 namespace {
@@ -18,20 +18,20 @@ std::string FileOf(const std::string& header, const std::string& data) {
 }
 
 Status OpenBytes(const std::string& bytes) {
-  const ScratchDirectory scratch;
-  EXPECT_TRUE(WriteFileDurably(scratch / "x.safetensors", bytes).ok());
-  return SafetensorsFile::Open(scratch / "x.safetensors").status();
+  const TemporaryFolder scratch;
+  EXPECT_TRUE(WriteFileDurably(scratch.File("x.safetensors"), bytes).ok());
+  return SafetensorsFile::Open(scratch.File("x.safetensors")).status();
 }
 
 TEST(Safetensors, ComeBackAsWritten) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   const float a[] = {1, 2, 3, 4, 5, 6};
   const int64_t b[] = {-7};
-  ASSERT_TRUE(WriteSafetensors(scratch / "x", {{"a", StoredType::kF32, {2, 3}, a},
-                                               {"b", StoredType::kI64, {}, b},
-                                               {"none", StoredType::kU8, {0, 4}, nullptr}})
+  ASSERT_TRUE(WriteSafetensors(scratch.File("x"), {{"a", StoredType::kF32, {2, 3}, a},
+                                                   {"b", StoredType::kI64, {}, b},
+                                                   {"none", StoredType::kU8, {0, 4}, nullptr}})
                   .ok());
-  const auto file = SafetensorsFile::Open(scratch / "x");
+  const auto file = SafetensorsFile::Open(scratch.File("x"));
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->tensors().front().name, "b");  // widest dtype first
   EXPECT_EQ(file->metadata().at("format"), "pt");
@@ -43,11 +43,11 @@ TEST(Safetensors, ComeBackAsWritten) {
 }
 
 TEST(Safetensors, AreWrittenByteForByteAsThePythonLibraryDoes) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   const float a[] = {1, 2};
   const uint16_t b[] = {0x3f80};
-  ASSERT_TRUE(WriteSafetensors(scratch / "x", {{"w.b", StoredType::kBF16, {1}, b},
-                                               {"w.a", StoredType::kF32, {1, 2}, a}})
+  ASSERT_TRUE(WriteSafetensors(scratch.File("x"), {{"w.b", StoredType::kBF16, {1}, b},
+                                                   {"w.a", StoredType::kF32, {1, 2}, a}})
                   .ok());
   // save_file({"w.b": torch.ones(1).bfloat16(), "w.a": torch.tensor([[1., 2.]])}, …, {"format":
   // "pt"})
@@ -56,13 +56,13 @@ TEST(Safetensors, AreWrittenByteForByteAsThePythonLibraryDoes) {
       R"("w.b":{"dtype":"BF16","shape":[1],"data_offsets":[8,10]}})";
   header.resize((header.size() + 7) / 8 * 8, ' ');
   const std::string data("\0\0\x80\x3f\0\0\0\x40\x80\x3f", 10);
-  EXPECT_EQ(*ReadFile(scratch / "x"), FileOf(header, data));
+  EXPECT_EQ(*ReadFile(scratch.File("x")), FileOf(header, data));
 }
 
 TEST(Safetensors, RefuseTwoTensorsOfOneName) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   const float a[] = {1};
-  EXPECT_FALSE(WriteSafetensors(scratch / "x",
+  EXPECT_FALSE(WriteSafetensors(scratch.File("x"),
                                 {{"a", StoredType::kF32, {1}, a}, {"a", StoredType::kF32, {1}, a}})
                    .ok());
 }
@@ -127,10 +127,10 @@ TEST(Safetensors, RefuseAFalseHeaderLength) {
 }
 
 TEST(Safetensors, NeverCrashOnMutatedOrTruncatedFiles) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   const float a[] = {1, 2, 3};
-  ASSERT_TRUE(WriteSafetensors(scratch / "x", {{"a", StoredType::kF32, {3}, a}}).ok());
-  const std::string whole = *ReadFile(scratch / "x");
+  ASSERT_TRUE(WriteSafetensors(scratch.File("x"), {{"a", StoredType::kF32, {3}, a}}).ok());
+  const std::string whole = *ReadFile(scratch.File("x"));
   for (size_t size = 0; size < whole.size(); ++size) {
     EXPECT_FALSE(OpenBytes(whole.substr(0, size)).ok()) << size;
   }

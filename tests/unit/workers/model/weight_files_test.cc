@@ -6,7 +6,7 @@
 
 #include <filesystem>
 
-#include "tests/unit/workers/model/scratch.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/model/init.h"
 
 namespace anamnesis::model {
@@ -51,7 +51,7 @@ void Shard(const std::string& directory) {
 }
 
 TEST(WeightFiles, HoldEveryExpectedTensor) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(WriteRandomLlama(Tiny(), 1, scratch.path()).ok());
   const auto files = WeightFiles::Open(scratch.path());
   ASSERT_TRUE(files.ok()) << files.status();
@@ -59,7 +59,7 @@ TEST(WeightFiles, HoldEveryExpectedTensor) {
 }
 
 TEST(WeightFiles, ReadShardsByTheirIndex) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(WriteRandomLlama(Tiny(), 1, scratch.path()).ok());
   Shard(scratch.path());
   const auto files = WeightFiles::Open(scratch.path());
@@ -69,7 +69,7 @@ TEST(WeightFiles, ReadShardsByTheirIndex) {
 }
 
 TEST(WeightFiles, NameMissingExtraAndMisshapedTensors) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(WriteRandomLlama(Tiny(), 1, scratch.path()).ok());
   const auto files = WeightFiles::Open(scratch.path());
   std::vector<ExpectedTensor> expected = ExpectedTensors(Tiny());
@@ -86,7 +86,7 @@ TEST(WeightFiles, NameMissingExtraAndMisshapedTensors) {
 }
 
 TEST(WeightFiles, IgnoreAHeadBesideTiedEmbeddings) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   ASSERT_TRUE(WriteRandomLlama(Tiny(), 1, scratch.path()).ok());
   ModelConfig tied = Tiny();
   tied.tie_word_embeddings = true;
@@ -94,8 +94,8 @@ TEST(WeightFiles, IgnoreAHeadBesideTiedEmbeddings) {
 }
 
 TEST(WeightFiles, RefuseLegacyBinByName) {
-  const ScratchDirectory scratch;
-  ASSERT_TRUE(WriteFileDurably(scratch / "pytorch_model.bin", "x").ok());
+  const TemporaryFolder scratch;
+  ASSERT_TRUE(WriteFileDurably(scratch.File("pytorch_model.bin"), "x").ok());
   const Status status = WeightFiles::Open(scratch.path()).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
   EXPECT_THAT(MessageOf(status),
@@ -103,25 +103,25 @@ TEST(WeightFiles, RefuseLegacyBinByName) {
 }
 
 TEST(WeightFiles, RefuseAnEmptyDirectoryAndATruncatedFile) {
-  const ScratchDirectory scratch;
+  const TemporaryFolder scratch;
   EXPECT_EQ(ExitCodeOf(WeightFiles::Open(scratch.path()).status()), 6);
   ASSERT_TRUE(WriteRandomLlama(Tiny(), 1, scratch.path()).ok());
-  std::filesystem::resize_file(scratch / "model.safetensors", 900);
+  std::filesystem::resize_file(scratch.File("model.safetensors"), 900);
   const Status status = WeightFiles::Open(scratch.path()).status();
   EXPECT_EQ(ExitCodeOf(status), 6);
   EXPECT_THAT(MessageOf(status), HasSubstr("model.safetensors"));
 }
 
 TEST(WeightFiles, RefuseAnIndexThatLeavesTheFolder) {
-  const ScratchDirectory scratch;
-  ASSERT_TRUE(WriteFileDurably(scratch / "model.safetensors.index.json",
+  const TemporaryFolder scratch;
+  ASSERT_TRUE(WriteFileDurably(scratch.File("model.safetensors.index.json"),
                                R"({"weight_map": {"a": "../x.safetensors"}})")
                   .ok());
   EXPECT_THAT(MessageOf(WeightFiles::Open(scratch.path()).status()), HasSubstr("in this folder"));
 }
 
 TEST(ModelDigest, TellsBasesApartByConfigAndHeaders) {
-  const ScratchDirectory a, b;
+  const TemporaryFolder a, b;
   ModelConfig other = Tiny();
   other.rms_norm_eps = 1e-5;
   ASSERT_TRUE(WriteRandomLlama(Tiny(), 1, a.path()).ok());

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/config/job_config.h"
+#include "tests/support/temporary_folder.h"
 #include "tests/unit/workers/prep/pickle_writer.h"
 
 namespace anamnesis::prep {
@@ -22,8 +23,6 @@ inline void WriteText(const std::string& path, const std::string& content) {
 class MadeCohort {
  public:
   MadeCohort() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "anam-prep-XXXXXX").string();
-    root_ = ::mkdtemp(pattern.data());
     WriteText(Path("vocab.csv"),
               "token,str,count\n0,<unknown>,0\n1,<start>,9\n2,<end>,9\n3,AGE_decile_5,9\n4,GENDER//"
               "FEMALE,9\n"
@@ -40,17 +39,16 @@ class MadeCohort {
     Split("train/1.pkl", {{3, {1, 8, 2}, {0, 5, 5}}});
     Split("tuning/0.pkl", {{5, {1, 2}, {0, 0}}});
   }
-  ~MadeCohort() { std::filesystem::remove_all(root_); }
   MadeCohort(const MadeCohort&) = delete;
   MadeCohort& operator=(const MadeCohort&) = delete;
 
-  std::string Path(const std::string& name) const { return root_ + "/" + name; }
+  std::string Path(const std::string& name) const { return folder_.File(name); }
   void Split(const std::string& name, const std::vector<TestSubject>& subjects) const {
     WriteText(Path(name), PickleOf(subjects));
   }
   config::DataSection Data() const {
     config::DataSection data;
-    data.data_dir = root_;
+    data.data_dir = folder_.path();
     data.vocab_filepath = Path("vocab.csv");
     data.labels_filepath = Path("labels.csv");
     data.medical_lookup_filepath = Path("medical_lookup.csv");
@@ -60,7 +58,7 @@ class MadeCohort {
   }
 
  private:
-  std::string root_;
+  TemporaryFolder folder_;
 };
 
 }  // namespace anamnesis::prep

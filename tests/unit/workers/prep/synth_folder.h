@@ -13,21 +13,14 @@
 #include "common/io/file.h"
 #include "common/io/json.h"
 #include "gtest/gtest.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/prep/synth.h"
 
 namespace anamnesis::prep {
 
 class SynthFolder {
  public:
-  SynthFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "anam-synth-XXXXXX").string();
-    root_ = ::mkdtemp(pattern.data());
-  }
-  ~SynthFolder() { std::filesystem::remove_all(root_); }
-  SynthFolder(const SynthFolder&) = delete;
-  SynthFolder& operator=(const SynthFolder&) = delete;
-
-  std::string Path(const std::string& name) const { return root_ + "/" + name; }
+  std::string Path(const std::string& name) const { return folder_.File(name); }
 
   // Makes the cohort `name`; the test fails where that fails.
   void Make(const std::string& name, SynthOptions options) const {
@@ -50,7 +43,7 @@ class SynthFolder {
   }
 
  private:
-  std::string root_;
+  TemporaryFolder folder_;
 };
 
 }  // namespace anamnesis::prep

@@ -38,7 +38,7 @@ class Damage : public ::testing::TestWithParam<const char*> {
     ASSERT_THAT(MessageOf(status), HasSubstr(GetParam())) << "byte " << position;
   }
 
-  TemporaryDirectory directory_;
+  TemporaryFolder directory_;
   std::string set_ = directory_.path() + "/set";
   std::string file_ = set_ + "/" + GetParam();
 };

@@ -9,22 +9,10 @@
 
 #include "common/base/philox.h"
 #include "gtest/gtest.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/shard/set_writer.h"
 
 namespace anamnesis::shard {
-
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "anam-shard-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryDirectory() { std::filesystem::remove_all(path_); }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 inline std::vector<Phrase> MadePhrases() {
   std::vector<Phrase> phrases = {{"", PhraseKind::kSilent}, {"4d-7d", PhraseKind::kTimeInterval}};

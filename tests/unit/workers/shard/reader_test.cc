@@ -14,7 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 
 TEST(ShardSet, GivesBackEverySubjectInOrderAndAtRandom) {
-  TemporaryDirectory directory;
+  TemporaryFolder directory;
   const std::string path = directory.path() + "/set";
   // 40 subjects of up to 4,000 events span several blocks of 16,384.
   const std::vector<Subject> subjects = MadeSubjects(11, 40, 4'000);
@@ -39,7 +39,7 @@ TEST(ShardSet, GivesBackEverySubjectInOrderAndAtRandom) {
 }
 
 TEST(ShardSet, RefusesAnUnknownSplitAndASubjectBeyondTheEnd) {
-  TemporaryDirectory directory;
+  TemporaryFolder directory;
   const std::string path = directory.path() + "/set";
   ASSERT_TRUE(WriteMadeSet(path, MadeSubjects(1, 4, 10)).ok());
   const auto set = ShardSet::Open(path);
@@ -51,7 +51,7 @@ TEST(ShardSet, RefusesAnUnknownSplitAndASubjectBeyondTheEnd) {
 }
 
 TEST(ShardSet, OpensWithoutTouchingItsShards) {
-  TemporaryDirectory directory;
+  TemporaryFolder directory;
   const std::string path = directory.path() + "/set";
   ASSERT_TRUE(WriteMadeSet(path, MadeSubjects(1, 4, 10)).ok());
   std::filesystem::remove(path + "/train-00001.shard");
@@ -65,7 +65,7 @@ TEST(ShardSet, OpensWithoutTouchingItsShards) {
 }
 
 TEST(SetWriter, LeavesNothingWhenDroppedAndRefusesWhatExists) {
-  TemporaryDirectory directory;
+  TemporaryFolder directory;
   const std::string path = directory.path() + "/set";
   {
     const auto writer = SetWriter::Create(path, {});
@@ -80,7 +80,7 @@ TEST(SetWriter, LeavesNothingWhenDroppedAndRefusesWhatExists) {
 }
 
 TEST(SetWriter, RemovesWhatADeadWriterLeft) {
-  TemporaryDirectory directory;
+  TemporaryFolder directory;
   const std::string leftover = directory.path() + "/.set.staging-999999999";
   ASSERT_TRUE(MakeDirectories(leftover).ok());
   ASSERT_TRUE(WriteMadeSet(directory.path() + "/set", {}).ok());
@@ -88,7 +88,7 @@ TEST(SetWriter, RemovesWhatADeadWriterLeft) {
 }
 
 TEST(SubjectHashes, AreSortedKeyedHashesOfDecimalIds) {
-  TemporaryDirectory directory;
+  TemporaryFolder directory;
   const std::string path = directory.path() + "/set";
   std::vector<Subject> subjects = MadeSubjects(1, 6, 3);
   ASSERT_TRUE(WriteMadeSet(path, subjects).ok());

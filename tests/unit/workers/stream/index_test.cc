@@ -11,7 +11,6 @@ namespace anamnesis::stream {
 namespace {
 
 using ::testing::HasSubstr;
-using text::TemporaryFolder;
 
 const IndexSource kSource = {.manifest_sha256 = std::string(64, 'a'),
                              .stream_digest = std::string(64, 'b'),
@@ -53,7 +52,7 @@ MadeIndex WriteIndex(const std::string& path, int num_subjects, uint64_t seed) {
 TEST(PieceIndex, LeadsFromEveryPieceToItsSubject) {
   for (const int num_subjects : {1, 7, 8, 9, 500, 5000}) {
     const TemporaryFolder folder;
-    const std::string path = folder.path("i.pieces");
+    const std::string path = folder.File("i.pieces");
     const MadeIndex made = WriteIndex(path, num_subjects, 3);
     const StatusOr<PieceIndex> index = PieceIndex::Read(path);
     ASSERT_TRUE(index.ok()) << index.status();
@@ -73,34 +72,34 @@ TEST(PieceIndex, LeadsFromEveryPieceToItsSubject) {
 
 TEST(PieceIndex, TakesFourBytesAPieceAndABitASubject) {
   const TemporaryFolder folder;
-  const MadeIndex made = WriteIndex(folder.path("i"), 4000, 5);
-  EXPECT_EQ(FileSize(folder.path("i")).value(),
+  const MadeIndex made = WriteIndex(folder.File("i"), 4000, 5);
+  EXPECT_EQ(FileSize(folder.File("i")).value(),
             192U + 4U * static_cast<uint64_t>(made.totals.num_pieces) + 500U + 88U);
 }
 
 TEST(PieceIndex, FindsEveryFlippedByteAndEveryTruncation) {
   const TemporaryFolder folder;
-  WriteIndex(folder.path("good"), 20, 5);
-  const std::string good = ReadFile(folder.path("good")).value();
+  WriteIndex(folder.File("good"), 20, 5);
+  const std::string good = ReadFile(folder.File("good")).value();
   for (size_t at = 0; at < good.size(); ++at) {
     std::string bad = good;
     bad[at] = static_cast<char>(bad[at] ^ 0x10);
     folder.Write("bad", bad);
-    const Status flipped = PieceIndex::Read(folder.path("bad")).status();
+    const Status flipped = PieceIndex::Read(folder.File("bad")).status();
     ASSERT_EQ(flipped.code(), absl::StatusCode::kDataLoss) << "byte " << at;
-    ASSERT_THAT(MessageOf(flipped), HasSubstr(folder.path("bad")));
+    ASSERT_THAT(MessageOf(flipped), HasSubstr(folder.File("bad")));
     folder.Write("bad", good.substr(0, at));
-    ASSERT_EQ(PieceIndex::Read(folder.path("bad")).status().code(), absl::StatusCode::kDataLoss)
+    ASSERT_EQ(PieceIndex::Read(folder.File("bad")).status().code(), absl::StatusCode::kDataLoss)
         << "truncated to " << at;
   }
   folder.Write("bad", good + good);
-  EXPECT_EQ(PieceIndex::Read(folder.path("bad")).status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(PieceIndex::Read(folder.path("none")).status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(PieceIndex::Read(folder.File("bad")).status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(PieceIndex::Read(folder.File("none")).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST(PieceIndex, DoesNotTrustTotalsThatItsPiecesDenyEvenWithAGoodCrc) {
   const TemporaryFolder folder;
-  PieceIndexWriter writer = PieceIndexWriter::Create(folder.path("i"), kSource).value();
+  PieceIndexWriter writer = PieceIndexWriter::Create(folder.File("i"), kSource).value();
   const std::vector<uint32_t> lengths = {5, 6};
   ASSERT_TRUE(writer.AddSubject(lengths).ok());
   StreamTotals totals;
@@ -109,12 +108,12 @@ TEST(PieceIndex, DoesNotTrustTotalsThatItsPiecesDenyEvenWithAGoodCrc) {
   totals.num_pieces = 2;
   totals.num_ids = 12;
   ASSERT_TRUE(writer.Commit(totals).ok());
-  EXPECT_THAT(MessageOf(PieceIndex::Read(folder.path("i")).status()), HasSubstr("do not add up"));
+  EXPECT_THAT(MessageOf(PieceIndex::Read(folder.File("i")).status()), HasSubstr("do not add up"));
 }
 
 TEST(PieceIndexWriter, LeavesNothingWhenItIsDropped) {
   const TemporaryFolder folder;
-  { ASSERT_TRUE(PieceIndexWriter::Create(folder.path("i"), kSource).ok()); }
+  { ASSERT_TRUE(PieceIndexWriter::Create(folder.File("i"), kSource).ok()); }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
 }
 

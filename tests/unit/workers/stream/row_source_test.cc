@@ -22,11 +22,11 @@ class RowSourceTest : public ::testing::Test {
     text::TrainTokenizer(folder_);
     tokenizer_ = text::Tokenizer::FromDirectory(folder_.path()).value();
     cohort_ = MakeCohort(60, 4);
-    WriteShards(cohort_, folder_.path("shards"));
-    options_.shards_directory = folder_.path("shards");
+    WriteShards(cohort_, folder_.File("shards"));
+    options_.shards_directory = folder_.File("shards");
     options_.split = "train";
     options_.model_directory = folder_.path();
-    options_.index_path = folder_.path("index/train.pieces");
+    options_.index_path = folder_.File("index/train.pieces");
     options_.spec.max_length = 48;
     options_.spec.cutoff_months = 1;
     options_.spec.tokenizer_sha256 = tokenizer_->sha256();
@@ -61,7 +61,7 @@ class RowSourceTest : public ::testing::Test {
     return documents;
   }
 
-  text::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
   Cohort cohort_;
   RowSourceOptions options_;
@@ -202,8 +202,8 @@ TEST_F(RowSourceTest, RefusesWhatDoesNotFit) {
 TEST_F(RowSourceTest, NamesTheSubjectOfACaseWithoutADate) {
   cohort_.subjects[17].is_case = true;
   cohort_.subjects[17].cancer_time_us.reset();
-  WriteShards(cohort_, folder_.path("undated"));
-  options_.shards_directory = folder_.path("undated");
+  WriteShards(cohort_, folder_.File("undated"));
+  options_.shards_directory = folder_.File("undated");
   EXPECT_EQ(Ensure().status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(MessageOf(Ensure().status()), HasSubstr("split train, subject 17"));
   EXPECT_FALSE(PathExists(options_.index_path));
@@ -213,8 +213,8 @@ TEST_F(RowSourceTest, NamesTheSubjectOfACaseWithoutADate) {
 
 TEST_F(RowSourceTest, EncodesANarrativeWithASpecialTokenLikeTheWholeText) {
   cohort_.phrases[5].text = "kidney </s> 5";
-  WriteShards(cohort_, folder_.path("special"));
-  options_.shards_directory = folder_.path("special");
+  WriteShards(cohort_, folder_.File("special"));
+  options_.shards_directory = folder_.File("special");
   const auto source = Open();
   int64_t num_ids = 0;
   for (const std::vector<int32_t>& document : WholeDocuments()) {

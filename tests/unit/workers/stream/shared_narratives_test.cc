@@ -16,8 +16,6 @@
 namespace anamnesis::stream {
 namespace {
 
-using text::TemporaryFolder;
-
 constexpr const char* kSplits[] = {"train", "tuning", "held_out"};
 
 std::string PrepareShards(const std::string& cohort, const TemporaryFolder& folder) {
@@ -29,7 +27,7 @@ std::string PrepareShards(const std::string& cohort, const TemporaryFolder& fold
   section.medical_lookup_filepath = data + "/medical_lookup.csv";
   section.lab_lookup_filepath = data + "/lab_lookup.csv";
   prep::PrepareOptions options;
-  options.out = folder.path(cohort);
+  options.out = folder.File(cohort);
   const auto summary = prep::Prepare(section, options);
   EXPECT_TRUE(summary.ok()) << summary.status();
   return options.out;
@@ -100,7 +98,7 @@ class SharedNarratives : public ::testing::TestWithParam<const char*> {
     ASSERT_TRUE(tokenizer->phrase_exact());
     model.Write("narratives", CompareWithWholeText(shards, *tokenizer));
     if (text::OracleProgram().empty()) GTEST_SKIP() << "oracle absent";
-    EXPECT_TRUE(text::OracleAgrees(model.path("tokenizer.json"), model.path("narratives")));
+    EXPECT_TRUE(text::OracleAgrees(model.File("tokenizer.json"), model.File("narratives")));
   }
 };
 
@@ -117,7 +115,7 @@ TEST_P(SharedNarratives, AreTrainedOnWholeInOneEpoch) {
   ASSERT_FALSE(HasFailure());
   options.split = "train";
   options.model_directory = model.path();
-  options.index_path = folder.path("train.pieces");
+  options.index_path = folder.File("train.pieces");
   options.spec.max_length = 2048;
   options.spec.cutoff_months = 6;
   options.spec.on_missing_date = "keep";

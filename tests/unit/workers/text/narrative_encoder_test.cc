@@ -105,7 +105,7 @@ TEST(NarrativeEncoder, GivesTheIdsOfTransformersForOddPhrases) {
       AppendRecord(n, unit_begin, narrative.text, ids, &records);
     }
     folder.Write("narratives", records);
-    EXPECT_TRUE(OracleAgrees(folder.path("tokenizer.json"), folder.path("narratives"))) << name;
+    EXPECT_TRUE(OracleAgrees(folder.File("tokenizer.json"), folder.File("narratives"))) << name;
   }
 }
 

@@ -17,31 +17,10 @@
 #include "anam_tokenizers.h"
 #include "common/base/philox.h"
 #include "common/io/json.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/text/tokenizer.h"
 
 namespace anamnesis::text {
-
-// A folder of its own, removed at the end.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = std::filesystem::temp_directory_path() / "anamnesis-test-XXXXXX";
-    path_ = mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::string path(const std::string& name = "") const {
-    return name.empty() ? path_ : path_ + "/" + name;
-  }
-  void Write(const std::string& name, std::string_view content) const {
-    std::ofstream(path(name), std::ios::binary) << content;
-  }
-
- private:
-  std::string path_;
-};
 
 // The shared tokenizers and cohorts; empty where they are absent.
 inline std::string SharedDataFolder() {
@@ -62,7 +41,7 @@ inline void CopySharedTokenizer(const std::string& name, const TemporaryFolder& 
   const std::string source = SharedDataFolder() + "/tokenizers/" + name;
   for (const char* file : {"tokenizer_config.json", "special_tokens_map.json"}) {
     if (!std::filesystem::exists(source + "/" + file)) continue;
-    std::filesystem::copy_file(source + "/" + file, folder.path(file));
+    std::filesystem::copy_file(source + "/" + file, folder.File(file));
   }
   StatusOr<Json> json = ReadJsonFile(source + "/tokenizer.json");
   ASSERT_TRUE(json.ok()) << json.status();
@@ -188,7 +167,7 @@ inline void TrainTokenizer(const TemporaryFolder& folder) {
   };
   const anam_tok_train_options options = {
       .vocab_size = 400, .min_pair_count = 2, .split_digits = 1};
-  const std::string path = folder.path("tokenizer.json");
+  const std::string path = folder.File("tokenizer.json");
   char* error = nullptr;
   ASSERT_EQ(anam_tok_train_bpe(next, &texts, &options, path.data(), path.size(), &error),
             ANAM_TOK_OK)

@@ -7,25 +7,21 @@
 #include <filesystem>
 
 #include "common/io/json.h"
+#include "tests/support/temporary_folder.h"
 
 namespace anamnesis::track {
 namespace {
 
 class EventWriterTest : public testing::Test {
  protected:
-  EventWriterTest() {
-    std::string pattern = testing::TempDir() + "events-XXXXXX";
-    directory_ = mkdtemp(pattern.data());
-  }
-  ~EventWriterTest() override { std::filesystem::remove_all(directory_); }
-
   std::unique_ptr<EventWriter> Open() {
     return EventWriter::Open(directory_ + "/run", LastStepsIn(directory_ + "/run").value(),
                              Clock::System())
         .value();
   }
 
-  std::string directory_;
+  const TemporaryFolder folder_;
+  const std::string directory_ = folder_.path();
 };
 
 TEST_F(EventWriterTest, StartsAFileWithTheVersionRecord) {

@@ -13,6 +13,7 @@
 #include "common/base/philox.h"
 #include "common/io/file.h"
 #include "common/io/json.h"
+#include "tests/support/temporary_folder.h"
 #include "workers/train/schedule.h"
 
 namespace anamnesis::train {
@@ -47,8 +48,8 @@ class OptimizerOracle : public testing::Test {
   static void SetUpTestSuite() {
     const std::string source = std::getenv("ANAMNESIS_SOURCE_DIR");
     if (!std::filesystem::exists(source + "/.deps/oracle")) return;
-    std::string pattern = testing::TempDir() + "optimizer-XXXXXX";
-    const std::string directory = mkdtemp(pattern.data());
+    const TemporaryFolder folder;
+    const std::string& directory = folder.path();
     Json input = {{"sizes", kSizes}, {"parameters", ToJsonNumbers(Numbers(0, 1.0))}};
     for (int step = 1; step <= kSteps; ++step) {
       input["gradients"].push_back(ToJsonNumbers(Numbers(step, GradientScale(step))));
@@ -59,7 +60,6 @@ class OptimizerOracle : public testing::Test {
                                     "/in.json' '", directory, "/out.json'");
     ASSERT_EQ(std::system(command.c_str()), 0);
     oracle_ = new Json(ReadJsonFile(directory + "/out.json").value());
-    std::filesystem::remove_all(directory);
   }
   void SetUp() override {
     if (oracle_ == nullptr) GTEST_SKIP() << "oracle absent";

@@ -25,20 +25,21 @@ class SmallRun {
   // two epochs.
   contract::TrainPlan Plan(const std::string& output) const {
     contract::TrainPlan plan = plan_;
-    plan.output.directory = folder_.path(output);
-    plan.output.tensorboard_directory = folder_.path(output + "/runs/now_here");
+    plan.output.directory = folder_.File(output);
+    plan.output.tensorboard_directory = folder_.File(output + "/runs/now_here");
     return plan;
   }
-  std::string path(const std::string& name) const { return folder_.path(name); }
+  std::string path(const std::string& name) const { return folder_.File(name); }
 
  private:
   void Make() {
     text::TrainTokenizer(folder_);
     const auto tokenizer = text::Tokenizer::FromDirectory(folder_.path()).value();
-    std::filesystem::create_directory(folder_.path("base"));
+    std::filesystem::create_directory(folder_.File("base"));
     for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
       if (entry.is_regular_file()) {
-        std::filesystem::copy(entry.path(), folder_.path("base") / entry.path().filename());
+        std::filesystem::copy(
+            entry.path(), std::filesystem::path(folder_.File("base")) / entry.path().filename());
       }
     }
     model::ModelConfig config;
@@ -50,8 +51,8 @@ class SmallRun {
     config.num_key_value_heads = 2;
     config.head_dim = 16;
     config.initializer_range = 0.1;
-    ASSERT_TRUE(model::WriteRandomLlama(config, 3, folder_.path("base")).ok());
-    stream::WriteShards(stream::MakeCohort(18, 4), folder_.path("shards"));
+    ASSERT_TRUE(model::WriteRandomLlama(config, 3, folder_.File("base")).ok());
+    stream::WriteShards(stream::MakeCohort(18, 4), folder_.File("shards"));
 
     stream::StreamSpec spec;
     spec.max_length = 48;
@@ -59,16 +60,16 @@ class SmallRun {
     spec.tokenizer_sha256 = tokenizer->sha256();
     plan_.gang.run_id = "test";
     plan_.model.name = "tiny";
-    plan_.model.directory = folder_.path("base");
-    plan_.model.sha256 = model::ModelDigest(folder_.path("base")).value();
+    plan_.model.directory = folder_.File("base");
+    plan_.model.sha256 = model::ModelDigest(folder_.File("base")).value();
     plan_.lora.r = 4;
     plan_.lora.alpha = 8;
     plan_.lora.dropout = 0.1;
     plan_.lora.all_linear = true;
     plan_.lora.modules_to_save = {"embed_tokens", "lm_head"};
-    plan_.data.shards_directory = folder_.path("shards");
-    plan_.data.shards_manifest_sha256 = FileSha256(folder_.path("shards/manifest.json")).value();
-    plan_.data.train_index = folder_.path("index/train.pieces");
+    plan_.data.shards_directory = folder_.File("shards");
+    plan_.data.shards_manifest_sha256 = FileSha256(folder_.File("shards/manifest.json")).value();
+    plan_.data.train_index = folder_.File("index/train.pieces");
     plan_.data.tuning_index = plan_.data.train_index;
     plan_.data.tuning_split = "train";
     plan_.data.stream = stream::ToJson(spec);
@@ -81,7 +82,7 @@ class SmallRun {
     plan_.training.warmup_steps = 2;
     plan_.training.weight_decay = 0.01;
     plan_.training.logging_steps = 3;
-    const auto totals = stream::EnsureIndex(folder_.path("shards"), "train", folder_.path("base"),
+    const auto totals = stream::EnsureIndex(folder_.File("shards"), "train", folder_.File("base"),
                                             spec, plan_.data.train_index);
     ASSERT_TRUE(totals.ok()) << totals.status();
     for (int64_t epoch = 0; epoch < 2; ++epoch) {
@@ -93,7 +94,7 @@ class SmallRun {
     plan_.output.resolved_spec = Json::object();
   }
 
-  text::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   contract::TrainPlan plan_;
 };
 

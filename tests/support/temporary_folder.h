@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder that lives as long as a test, and what tests ask of the environment.
+// A folder that lives as long as a test, and is removed with all that is in it.
 #pragma once
 
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
+#include <string_view>
+#include <system_error>
 
-namespace anamnesis::testing {
+namespace anamnesis {
 
 class TemporaryFolder {
  public:
@@ -25,7 +26,7 @@ class TemporaryFolder {
 
   const std::string& path() const { return path_; }
   std::string File(const std::string& name) const { return path_ + "/" + name; }
-  std::string Write(const std::string& name, const std::string& content) const {
+  std::string Write(const std::string& name, std::string_view content) const {
     std::ofstream(File(name), std::ios::binary) << content;
     return File(name);
   }
@@ -34,15 +35,4 @@ class TemporaryFolder {
   std::string path_;
 };
 
-// The whole file, or "" where it cannot be read.
-inline std::string Slurp(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-}
-
-inline std::string SourceFile(const std::string& name) {
-  const char* root = std::getenv("ANAMNESIS_SOURCE_DIR");
-  return std::string(root == nullptr ? "." : root) + "/" + name;
-}
-
-}  // namespace anamnesis::testing
+}  // namespace anamnesis
