@@ -3,11 +3,17 @@
 
 #include <cstring>
 
+#include "absl/strings/cord.h"
+
 namespace anamnesis {
 
 Status AddContext(const Status& status, const std::string& context) {
   if (status.ok()) return status;
-  return Status(status.code(), Cat(context, ": ", MessageOf(status)));
+  Status out(status.code(), Cat(context, ": ", MessageOf(status)));
+  status.ForEachPayload([&](absl::string_view url, const absl::Cord& payload) {
+    out.SetPayload(url, payload);  // typed details stay
+  });
+  return out;
 }
 
 std::string MessageOf(const Status& status) {

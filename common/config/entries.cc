@@ -19,7 +19,7 @@ void SetValue(const KeyRow& row, const YamlNode& node, const Place& place, Entri
   // `key:` and `key: null` mean what leaving the key out means.
   if (node.kind == Kind::kNull) return;
   Mismatch mismatch;
-  std::optional<Json> value = ConvertValue(row, node, mismatch);
+  std::optional<Json> value = ConvertValue(row, node, entries.working_directory, mismatch);
   if (!value) {
     Place blamed = place;
     if (blamed.line > 0 && mismatch.line > 0) {
@@ -128,25 +128,33 @@ void ApplyOverride(const std::string& text, Entries& entries) {
 }
 
 std::string TextOf(std::vector<Problem> problems) {
+  const std::vector<FieldViolation> violations = ViolationsOf(std::move(problems));
+  std::string text;
+  for (size_t i = 0; i < violations.size() && i < kMaxShownProblems; ++i) {
+    if (i > 0) text += '\n';
+    text += violations[i].description;
+  }
+  if (violations.size() > kMaxShownProblems) {
+    text += Cat("\nand ", violations.size() - kMaxShownProblems, " more problems");
+  }
+  return text;
+}
+
+std::vector<FieldViolation> ViolationsOf(std::vector<Problem> problems) {
   std::stable_sort(problems.begin(), problems.end(), [](const Problem& a, const Problem& b) {
     const auto order = [](const Place& place) {
       return std::tuple(place.line == 0, place.line, place.column);
     };
     return order(a.place) < order(b.place);
   });
-  std::string text;
-  for (size_t i = 0; i < problems.size() && i < kMaxShownProblems; ++i) {
-    const Problem& problem = problems[i];
-    if (i > 0) text += '\n';
-    text += problem.place.source;
-    if (problem.place.line > 0) text += Cat(":", problem.place.line, ":", problem.place.column);
-    if (!problem.key.empty()) text += Cat(": ", problem.key);
-    text += Cat(": ", problem.text);
+  std::vector<FieldViolation> violations;
+  for (const Problem& problem : problems) {
+    std::string line = problem.place.source;
+    if (problem.place.line > 0) line += Cat(":", problem.place.line, ":", problem.place.column);
+    if (!problem.key.empty()) line += Cat(": ", problem.key);
+    violations.push_back({problem.key, Cat(line, ": ", problem.text)});
   }
-  if (problems.size() > kMaxShownProblems) {
-    text += Cat("\nand ", problems.size() - kMaxShownProblems, " more problems");
-  }
-  return text;
+  return violations;
 }
 
 }  // namespace anamnesis::config

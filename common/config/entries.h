@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "common/config/field_violations.h"
 #include "common/config/schema.h"
 #include "common/config/yaml_document.h"
 
@@ -33,6 +34,7 @@ struct Problem {
 };
 
 struct Entries {
+  std::string working_directory;  // absolute; relative paths are taken against it
   std::map<std::string, Entry, std::less<>> by_key;
   std::map<std::string, Place, std::less<>> sections;
   std::vector<Problem> problems;
@@ -51,5 +53,7 @@ void ApplyOverride(const std::string& text, Entries& entries);
 
 // "FILE:LINE:COLUMN: key: what", a line each, in the order of the file; long lists are cut.
 std::string TextOf(std::vector<Problem> problems);
+// The same lines, each with its key, none left out.
+std::vector<FieldViolation> ViolationsOf(std::vector<Problem> problems);
 
 }  // namespace anamnesis::config

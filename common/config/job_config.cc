@@ -2,6 +2,7 @@
 #include "common/config/job_config.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "common/config/checks.h"
 #include "common/config/entries.h"
@@ -171,22 +172,28 @@ std::string NameOf(Task task) {
   return "";
 }
 
-StatusOr<JobConfig> LoadJobConfig(const std::string& path, Task task,
-                                  const std::vector<std::string>& overrides) {
-  ANAM_ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
-  ANAM_ASSIGN_OR_RETURN(const YamlNode root, ParseYaml(text, path));
+StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
+                                   const std::vector<std::string>& overrides) {
+  const std::string& path = source.name;
+  ANAM_ASSIGN_OR_RETURN(const YamlNode root, ParseYaml(source.text, path));
   Entries entries;
+  entries.working_directory = source.working_directory;
   ReadEntries(root, path, entries);
   for (const std::string& text_of_override : overrides) ApplyOverride(text_of_override, entries);
   CheckEntries(task, path, entries);
-  if (!entries.problems.empty()) return InvalidArgument(TextOf(entries.problems));
+  if (!entries.problems.empty()) {
+    return WithFieldViolations(InvalidArgument(TextOf(entries.problems)),
+                               ViolationsOf(entries.problems));
+  }
   const std::vector<Problem> not_built = FindNotBuilt(task, path, entries);
-  if (!not_built.empty()) return Unimplemented(TextOf(not_built));
+  if (!not_built.empty()) {
+    return WithFieldViolations(Unimplemented(TextOf(not_built)), ViolationsOf(not_built));
+  }
 
   JobConfig config;
   config.task = task;
   config.path = path;
-  config.yaml_text = text;
+  config.yaml_text = source.text;
   const Filler fill(entries);
   FillModel(fill, config.model);
   FillData(fill, config.data);
@@ -202,6 +209,15 @@ StatusOr<JobConfig> LoadJobConfig(const std::string& path, Task task,
   config.resolved = Resolve(task, config, entries);
   config.notes = NotesOf(config);
   return config;
+}
+
+StatusOr<JobConfig> LoadJobConfig(const std::string& path, Task task,
+                                  const std::vector<std::string>& overrides) {
+  ANAM_ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
+  std::error_code error;
+  const std::string here = std::filesystem::current_path(error).string();
+  if (error) return FailedPrecondition("the working directory cannot be read: ", error.message());
+  return ParseJobConfig({.name = path, .text = text, .working_directory = here}, task, overrides);
 }
 
 StatusOr<JobConfig> LoadDataConfig(const std::string& path,

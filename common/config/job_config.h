@@ -88,6 +88,17 @@ struct JobConfig {
       notes;  // lines to tell the user (framework: unsloth runs the reference engine, …)
 };
 
+// A configuration that is not, or no longer, a file of this machine.
+struct ConfigText {
+  std::string name;               // for messages: the file's path as the user gave it
+  std::string text;               // the YAML
+  std::string working_directory;  // absolute; relative paths are taken against it
+};
+
+// Checks and resolves; errors as of LoadJobConfig.
+StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
+                                   const std::vector<std::string>& overrides);
+
 // Reads, checks and resolves. `overrides` are KEY=VALUE (dotted keys) as of --set. kInvalidArgument
 // carries every problem, a line each ("FILE:LINE:COLUMN: training.epoch: unknown key, did you mean
 // training.epochs?"); kUnimplemented (text contains "not built yet") when the file is right but

@@ -66,7 +66,8 @@ bool HasControlCharacter(const std::string& text) {
 // Converts one key's value; the first mismatch stops it.
 class Converter {
  public:
-  Converter(const KeyRow& row, Mismatch& mismatch) : row_(row), mismatch_(mismatch) {}
+  Converter(const KeyRow& row, const std::string& working_directory, Mismatch& mismatch)
+      : row_(row), working_directory_(working_directory), mismatch_(mismatch) {}
 
   std::optional<Json> Convert(const YamlNode& node) {
     switch (row_.type) {
@@ -125,9 +126,7 @@ class Converter {
     if (node.text.find_first_of("\n\t") != std::string::npos) {
       return Wrong(node, " (control character)");
     }
-    std::error_code error;
-    const std::filesystem::path absolute = std::filesystem::absolute(node.text, error);
-    if (error) return Wrong(node, Cat(" (", error.message(), ")"));
+    const std::filesystem::path absolute = std::filesystem::path(working_directory_) / node.text;
     std::string path = absolute.lexically_normal().string();
     while (path.size() > 1 && path.back() == '/') path.pop_back();
     return path;
@@ -197,6 +196,7 @@ class Converter {
   }
 
   const KeyRow& row_;
+  const std::string& working_directory_;
   Mismatch& mismatch_;
 };
 
@@ -227,8 +227,9 @@ std::optional<double> ParseNumber(const std::string& text) {
   return value;
 }
 
-std::optional<Json> ConvertValue(const KeyRow& row, const YamlNode& node, Mismatch& mismatch) {
-  return Converter(row, mismatch).Convert(node);
+std::optional<Json> ConvertValue(const KeyRow& row, const YamlNode& node,
+                                 const std::string& working_directory, Mismatch& mismatch) {
+  return Converter(row, working_directory, mismatch).Convert(node);
 }
 
 }  // namespace anamnesis::config

@@ -19,8 +19,10 @@ struct Mismatch {
   std::string text;  // "expected an integer ≥ 1, found 'many'"
 };
 
-// The typed value, or nothing with `mismatch` filled. `node` is not kNull.
-std::optional<Json> ConvertValue(const KeyRow& row, const YamlNode& node, Mismatch& mismatch);
+// The typed value, or nothing with `mismatch` filled. `node` is not kNull. Relative paths are taken
+// against `working_directory`.
+std::optional<Json> ConvertValue(const KeyRow& row, const YamlNode& node,
+                                 const std::string& working_directory, Mismatch& mismatch);
 
 std::optional<int64_t> ParseInteger(const std::string& text);
 std::optional<double> ParseNumber(const std::string& text);  // finite

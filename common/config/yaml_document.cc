@@ -106,7 +106,9 @@ class TreeBuilder : public YAML::EventHandler {
     const auto it = anchors_.find(anchor);
     if (it == anchors_.end()) return Fail(mark, "the alias refers to the node that it is part of");
     num_nodes_ += it->second.num_nodes;
+    num_bytes_ += it->second.num_bytes;
     if (num_nodes_ > kMaxYamlNodes) return TooMany(mark);
+    if (num_bytes_ > kMaxYamlBytes) return TooLong(mark);
     if (open_.size() + static_cast<size_t>(it->second.depth) > kMaxYamlDepth) return TooDeep(mark);
     YamlNode copy = it->second.node;
     copy.line = mark.line + 1;
@@ -135,12 +137,14 @@ class TreeBuilder : public YAML::EventHandler {
     YamlNode node;
     YAML::anchor_t anchor;
     size_t first_node;  // num_nodes_ before this node
+    size_t first_byte;  // num_bytes_ likewise
     bool has_key = false;
     int depth = 1;  // of the subtree so far
   };
   struct Anchored {
     YamlNode node;
     size_t num_nodes;
+    size_t num_bytes;
     int depth;
   };
 
@@ -160,6 +164,10 @@ class TreeBuilder : public YAML::EventHandler {
   void TooMany(const YAML::Mark& mark) {
     Fail(mark, Cat("more than ", kMaxYamlNodes, " values (aliases counted as often as used)"));
   }
+  void TooLong(const YAML::Mark& mark) {
+    Fail(mark,
+         Cat("more than ", kMaxYamlBytes, " bytes of text (aliases counted as often as used)"));
+  }
   void TooDeep(const YAML::Mark& mark) {
     Fail(mark, Cat("nested deeper than ", kMaxYamlDepth, " levels"));
   }
@@ -176,7 +184,8 @@ class TreeBuilder : public YAML::EventHandler {
       mark.column = node.column - 1;
       return TooMany(mark);
     }
-    if (anchor != 0) anchors_[anchor] = {node, 1, 0};
+    num_bytes_ += node.text.size();
+    if (anchor != 0) anchors_[anchor] = {node, 1, node.text.size(), 0};
     Attach(std::move(node), 0);
   }
 
@@ -186,7 +195,7 @@ class TreeBuilder : public YAML::EventHandler {
     CheckTag(mark, tag);
     if (open_.size() >= kMaxYamlDepth) return TooDeep(mark);
     if (++num_nodes_ > kMaxYamlNodes) return TooMany(mark);
-    open_.push_back({At(mark, kind), anchor, num_nodes_ - 1});
+    open_.push_back({At(mark, kind), anchor, num_nodes_ - 1, num_bytes_});
   }
 
   void Close() {
@@ -194,7 +203,8 @@ class TreeBuilder : public YAML::EventHandler {
     Frame frame = std::move(open_.back());
     open_.pop_back();
     if (frame.anchor != 0) {
-      anchors_[frame.anchor] = {frame.node, num_nodes_ - frame.first_node, frame.depth};
+      anchors_[frame.anchor] = {frame.node, num_nodes_ - frame.first_node,
+                                num_bytes_ - frame.first_byte, frame.depth};
     }
     Attach(std::move(frame.node), frame.depth);
   }
@@ -221,6 +231,7 @@ class TreeBuilder : public YAML::EventHandler {
   std::vector<Frame> open_;
   std::map<YAML::anchor_t, Anchored> anchors_;
   size_t num_nodes_ = 0;
+  size_t num_bytes_ = 0;  // of scalars
 };
 
 }  // namespace

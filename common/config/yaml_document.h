@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A YAML document as a tree with the line and column of every node, read through yaml-cpp's events.
-// Bounded: size, depth and the number of nodes after aliases are expanded. Thread-compatible.
+// Bounded: size, depth, and nodes and bytes after aliases are expanded. Thread-compatible.
 #pragma once
 
 #include <string>
@@ -33,8 +33,8 @@ std::string Describe(const YamlNode& node);
 std::string Shorten(std::string_view text);
 
 // One document; an empty text is a kNull node. kInvalidArgument "SOURCE:LINE:COLUMN: what" for text
-// that is not UTF-8 or not YAML, tags, aliases without an anchor, several documents, too deep or
-// too many nodes.
+// that is not UTF-8 or not YAML, tags, aliases without an anchor, several documents, too deep, too
+// many nodes or bytes.
 StatusOr<YamlNode> ParseYaml(const std::string& text, const std::string& source);
 
 // The text of a regular file of at most kMaxYamlBytes.

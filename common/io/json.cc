@@ -6,6 +6,26 @@
 namespace anamnesis {
 namespace {
 
+constexpr int kMaxDepth = 256;  // copies and dumps of a document recurse
+
+// Whether lists and objects nest too deep; brackets inside of strings do not count.
+bool IsTooDeep(std::string_view text) {
+  int depth = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size() && depth <= kMaxDepth; ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    if (in_string) {
+      i += c == '\\' ? 1 : 0;
+    } else if (c == '[' || c == '{') {
+      ++depth;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return depth > kMaxDepth;
+}
+
 // The member, or an error that names what was expected.
 StatusOr<const Json*> Member(const Json& object, const std::string& key, const std::string& source,
                              bool (Json::*is_type)() const noexcept, const char* expected) {
@@ -22,10 +42,15 @@ StatusOr<const Json*> Member(const Json& object, const std::string& key, const s
 }  // namespace
 
 StatusOr<Json> ParseJson(std::string_view text, const std::string& source) {
+  if (IsTooDeep(text)) {
+    return InvalidArgument(source, ": nested deeper than ", kMaxDepth, " levels");
+  }
   try {
     return Json::parse(text.begin(), text.end());
   } catch (const Json::parse_error& error) {
     return InvalidArgument(source, ": not valid JSON at byte ", error.byte);
+  } catch (const Json::out_of_range&) {
+    return InvalidArgument(source, ": a number is out of range");
   }
 }
 

@@ -12,8 +12,8 @@ namespace anamnesis {
 
 using Json = nlohmann::json;
 
-// Parses `text`; `source` (a path or a name) goes into the error. kInvalidArgument with the byte
-// offset; the text itself is never quoted.
+// Parses `text`, at most 256 levels deep; `source` (a path or a name) goes into the error:
+// kInvalidArgument, with the byte of a syntax error. The text itself is never quoted.
 StatusOr<Json> ParseJson(std::string_view text, const std::string& source);
 StatusOr<Json> ReadJsonFile(const std::string& path);
 

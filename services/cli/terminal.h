@@ -16,5 +16,14 @@ int FailWith(const Status& status);
 // Prints "error: TEXT" and where help is; returns kExitUsage.
 int FailUsage(const std::string& text, const std::string& help_command);
 void PrintNote(const std::string& text);
+void PrintWarning(const std::string& text);
+
+// Whether lines may be drawn anew and coloured there: a terminal, no NO_COLOR, not TERM=dumb.
+bool MayDraw(int fd);
+// Of the terminal now; 80 x 24 where it does not say.
+size_t TerminalColumns(int fd);
+size_t TerminalRows(int fd);
+// The user's locale has no Unicode.
+bool AsciiOnly();
 
 }  // namespace anamnesis::cli

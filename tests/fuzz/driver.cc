@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs a fuzz target without libFuzzer: every seed, every prefix of short seeds, then N mutations
-// with a fixed seed. usage: fuzz_X [N [SEED]]; on a failure the last line printed names the round
-// to repeat.
+// with a fixed seed. usage: fuzz_X [N [SEED]]; without N it is ANAMNESIS_FUZZ_RUNS, or 20,000. On a
+// failure the last line printed names the round to repeat.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -49,7 +49,9 @@ std::string Mutated(std::string input, anamnesis::PhiloxStream& random) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const long rounds = argc > 1 ? std::atol(argv[1]) : 20'000;
+  const char* runs = argc > 1 ? argv[1] : std::getenv("ANAMNESIS_FUZZ_RUNS");
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // the last line must survive a crash
+  const long rounds = runs != nullptr ? std::atol(runs) : 20'000;
   const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 1;
   const std::vector<std::string> seeds = FuzzSeeds();
   for (const std::string& input : seeds) {

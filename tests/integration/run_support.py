@@ -5,6 +5,7 @@ runs of the real programs. Standard library only."""
 import array
 import hashlib
 import json
+import math
 import os
 import pathlib
 import pickle
@@ -118,6 +119,24 @@ def job_text(base, data, output, **changes):
 
 def sha256(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+def read_safetensors(path):
+    """{name: (shape, values)} of a file of float32 tensors that fills its bytes without a hole."""
+    content = pathlib.Path(path).read_bytes()
+    length = struct.unpack_from("<Q", content)[0]
+    header, data = json.loads(content[8:8 + length]), content[8 + length:]
+    tensors, end = {}, 0
+    for name, entry in sorted(((name, entry) for name, entry in header.items() if name != "__metadata__"),
+                              key=lambda item: item[1]["data_offsets"]):
+        begin, stop = entry["data_offsets"]
+        values = array.array("f", data[begin:stop])
+        if entry["dtype"] != "F32" or begin != end or len(values) != math.prod(entry["shape"]):
+            raise ValueError(f"{path}: {name}: {entry}")
+        tensors[name], end = (tuple(entry["shape"]), values), stop
+    if end != len(data):
+        raise ValueError(f"{path}: {len(data)} bytes of data, the header describes {end}")
+    return tensors
 
 
 def read_json(path):

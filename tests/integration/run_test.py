@@ -2,6 +2,7 @@
 """`anamnesis run` with real ranks: equal bits on any number of them, kills, resumes, interrupts. Prints counts and
 digests, never text of a data set."""
 
+import math
 import os
 import shutil
 import signal
@@ -115,6 +116,24 @@ class Ranks(unittest.TestCase):
             self.assertEqual(done.returncode, 0, done.stderr)
 
 
+class FastMode(unittest.TestCase):
+    def test_a_fast_run_says_so_and_its_adapter_differs_in_rounding_alone(self):
+        done = place.run(place.job("fast", training_determinism="fast"), "--ranks", "2", "--threads-per-rank", "1")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        manifest = support.read_json(place.root / "fast/final_model/manifest.json")
+        self.assertEqual(manifest["determinism"], "fast")
+        summary, exact = support.read_json(place.root / "fast/.anamnesis/summary.json"), Reference.get()[2]
+        self.assertLess(summary["last_loss"], summary["first_loss"] - 0.1)
+        self.assertAlmostEqual(summary["last_loss"], exact["summary"]["last_loss"], delta=1e-3)
+        self.assertEqual(exact["manifest"]["determinism"], "exact")
+        ours = support.read_safetensors(place.root / "fast/final_model/adapter_model.safetensors")
+        theirs = support.read_safetensors(exact["output"] / "final_model/adapter_model.safetensors")
+        self.assertEqual({name: shape for name, (shape, _) in ours.items()},
+                         {name: shape for name, (shape, _) in theirs.items()})
+        for name, (_, values) in ours.items():
+            self.assertTrue(all(map(math.isfinite, values)), name)
+
+
 class Breaks(unittest.TestCase):
     def setUp(self):
         self.live = []
@@ -159,6 +178,23 @@ class Breaks(unittest.TestCase):
             os.kill(pid, signal.SIGKILL)
         run.end()
         self.resume_and_compare("killed-all", ranks="3")
+
+    def test_a_resume_with_other_threads_says_that_the_bits_are_not_guaranteed(self):
+        run = self.start(place.job("other-threads"))
+        run.wait_for("saved checkpoint-4")
+        for pid in [run.process.pid, *run.ranks()]:
+            os.kill(pid, signal.SIGKILL)
+        run.end()
+        done = place.run(place.root / "other-threads.yaml", "--resume", "--ranks", "2", "--threads-per-rank", "2")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        why = "threads per rank: 1 before, 2 now"
+        self.assertIn(f"bits_not_guaranteed: {why}", done.stderr)
+        summary = support.read_json(place.root / "other-threads/.anamnesis/summary.json")
+        manifest = support.read_json(place.root / "other-threads/final_model/manifest.json")
+        self.assertEqual(summary["bits_not_guaranteed"], why)
+        self.assertEqual(manifest["bits_not_guaranteed"], why)
+        self.assertEqual(manifest["step"], summary["total_steps"])
+        self.assertAlmostEqual(summary["last_loss"], Reference.get()[2]["summary"]["last_loss"], delta=1e-3)
 
     def test_ranks_end_within_a_second_of_their_worker(self):
         run = self.start(place.job("killed-worker"))

@@ -81,7 +81,10 @@ class EchoRank {
             {"timeout_ms", std::stoi(argument.substr(second + 1))}});
       if (Receive()["ok"] != false) ::_exit(22);
     } else if (verb == "commit") {
-      Send({{"kind", "commit"}, {"step", std::stoi(argument)}, {"sha256", "00"}});
+      Send({{"kind", "commit"},
+            {"step", std::stoi(argument)},
+            {"name", "checkpoint-" + argument},
+            {"sha256", "00"}});
       if (Receive()["granted"] != true) ::_exit(23);
     } else if (verb == "bad_kind") {
       Send({{"kind", "narrative"}});

@@ -5,7 +5,9 @@
 #include <filesystem>
 
 #include "common/base/sha256.h"
+#include "common/io/data_directory.h"
 #include "common/io/file.h"
+#include "common/process/sibling.h"
 #include "workers/agent/machine.h"
 #include "workers/shard/manifest.h"
 #include "workers/shard/reader.h"

@@ -13,7 +13,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "workers/gang/spawn.h"
+#include "common/process/spawn.h"
 
 extern char** environ;
 
@@ -24,12 +24,6 @@ int64_t UsableCores() {
   CPU_ZERO(&set);
   if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return std::max(1, CPU_COUNT(&set));
-}
-
-std::string HostName() {
-  char name[256] = {};
-  if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
-  return name;
 }
 
 absl::Duration SinceProcessStart() {
@@ -48,26 +42,14 @@ absl::Duration SinceProcessStart() {
          absl::Seconds(start_ticks / static_cast<double>(::sysconf(_SC_CLK_TCK)));
 }
 
-StatusOr<std::string> SiblingProgram(const std::string& name) {
-  std::error_code error;
-  const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return Internal("cannot read /proc/self/exe: ", error.message());
-  const std::string program = (self.parent_path() / name).string();
-  if (!PathExists(program)) {
-    return NotFound(name, " is not in ", self.parent_path().string(),
-                    ": build it, or install the programs together");
-  }
-  return program;
-}
-
 StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::string& what) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ResourceExhausted("pipe: ", ErrnoText(errno));
   const FileDescriptor reading(ends[0]);
   FileDescriptor writing(ends[1]);
-  gang::SpawnOptions options{.argv = argv, .stdout_fd = writing.get(), .own_process_group = false};
+  SpawnOptions options{.argv = argv, .stdout_fd = writing.get(), .own_process_group = false};
   for (char** entry = environ; *entry != nullptr; ++entry) options.environment.emplace_back(*entry);
-  ANAM_ASSIGN_OR_RETURN(gang::ChildProcess child, gang::ChildProcess::Spawn(options));
+  ANAM_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Spawn(options));
   writing.Reset();
   std::string output;
   char buffer[4096];
@@ -77,7 +59,7 @@ StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::
     if (got <= 0) break;
     output.append(buffer, static_cast<size_t>(got));
   }
-  const gang::ExitState state = child.Wait();
+  const ExitState state = child.Wait();
   if (state.signal == SIGINT) return Aborted(what, " was interrupted");
   if (state.signal != 0) return Internal(what, " was killed by signal ", state.signal);
   if (state.exit_code == 0) return output;

@@ -12,11 +12,8 @@
 namespace anamnesis::agent {
 
 int64_t UsableCores();  // by the affinity mask
-std::string HostName();
 // Since this process was started (by exec of the command line's program, which it replaced).
 absl::Duration SinceProcessStart();
-// The path of a program beside this one. kNotFound when it is not there.
-StatusOr<std::string> SiblingProgram(const std::string& name);
 
 // Runs a program to its end with our environment and stderr; returns its standard output. A
 // non-zero exit becomes the status of that exit code, with `what` in its text.

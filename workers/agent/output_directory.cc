@@ -92,8 +92,7 @@ StatusOr<OutputState> LookAtOutput(const std::string& directory) {
                                                        : OutputState::kForeign;
 }
 
-StatusOr<OutputDirectory> OpenOutput(const std::string& directory, bool overwrite, bool resume,
-                                     absl::Duration patience) {
+StatusOr<OutputDirectory> OpenOutput(const std::string& directory, const OpenRules& rules) {
   OutputDirectory output;
   output.directory = directory;
   output.marker = Cat(directory, "/", kMarker);
@@ -101,7 +100,8 @@ StatusOr<OutputDirectory> OpenOutput(const std::string& directory, bool overwrit
   const std::string lock_path = output.marker + "/lock";
   if (state != OutputState::kForeign) {
     if (PathExists(lock_path)) {  // a live gang is named before the rules of what it leaves
-      StatusOr<FileDescriptor> lock = LockPath(lock_path, patience);
+      StatusOr<FileDescriptor> lock = LockPath(lock_path, rules.patience);
+      if (!lock.ok() && rules.fenced) lock = FileDescriptor();
       if (!lock.ok() && lock.status().code() == absl::StatusCode::kAlreadyExists) {
         return AlreadyExists("training.output_dir: ", directory,
                              " is in use by a running gang; wait for it or stop it");
@@ -112,13 +112,15 @@ StatusOr<OutputDirectory> OpenOutput(const std::string& directory, bool overwrit
                             LookAtOutput(directory));  // as the gang that held it has left it
     }
   }
-  ANAM_ASSIGN_OR_RETURN(output.action, ChooseOutputAction(directory, state, overwrite, resume));
+  ANAM_ASSIGN_OR_RETURN(output.action,
+                        ChooseOutputAction(directory, state, rules.overwrite, rules.resume));
   if (output.action == OutputAction::kMoveAside) {
     ANAM_ASSIGN_OR_RETURN(output.moved_to, MoveAside(directory));
   }
   ANAM_RETURN_IF_ERROR(MakeDirectories(output.marker));
-  if (!output.lock.valid()) {
-    StatusOr<FileDescriptor> lock = LockPath(lock_path, patience);
+  const bool passes_by = rules.fenced && output.action == OutputAction::kResume;
+  if (!output.lock.valid() && !passes_by) {
+    StatusOr<FileDescriptor> lock = LockPath(lock_path, rules.patience);
     ANAM_RETURN_IF_ERROR(AddContext(lock.status(), "training.output_dir"));
     output.lock = *std::move(lock);
     const bool is_new =

@@ -44,7 +44,14 @@ struct OutputDirectory {
 // Chooses and acts: makes the folder and its marker, takes the lock (kAlreadyExists when another
 // gang holds it; waits up to `patience` for one that is about to end), removes what an earlier run
 // of ours left, or moves a foreign folder aside.
-StatusOr<OutputDirectory> OpenOutput(const std::string& directory, bool overwrite, bool resume,
-                                     absl::Duration patience);
+struct OpenRules {
+  bool overwrite = false;
+  bool resume = false;
+  absl::Duration patience = absl::ZeroDuration();
+  // The coordinator fences earlier attempts by epoch: a lock that one of them still holds is passed
+  // by.
+  bool fenced = false;
+};
+StatusOr<OutputDirectory> OpenOutput(const std::string& directory, const OpenRules& rules);
 
 }  // namespace anamnesis::agent

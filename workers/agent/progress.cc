@@ -75,11 +75,12 @@ void Progress::OnEval(int rank, const contract::EvalReport& report) {
       report.loss, std::exp(report.loss), static_cast<long long>(report.labels), report.seconds);
 }
 
-gang::CommitAnswer Progress::OnCommit(int, int64_t, const std::string&) {
-  return {};  // this process holds the folder's lock, so no other attempt can be writing
+std::optional<gang::CommitAnswer> Progress::OnCommit(int, const gang::CommitRequest&) {
+  return gang::CommitAnswer{};  // this process holds the folder's lock, so no other attempt can be
+                                // writing
 }
 
-void Progress::OnSaved(int rank, int64_t step, const std::string& path) {
+void Progress::OnSaved(int rank, int64_t step, const std::string& path, double) {
   if (rank != 0) return;
   const std::string name = std::filesystem::path(path).filename().string();
   std::fprintf(out_, "step %lld/%lld  saved %s\n", static_cast<long long>(step),

@@ -43,8 +43,8 @@ class Progress : public gang::Observer {
   void OnStarted(int rank, const Json& message) override;
   void OnStep(int rank, const contract::StepReport& report) override;
   void OnEval(int rank, const contract::EvalReport& report) override;
-  gang::CommitAnswer OnCommit(int rank, int64_t step, const std::string& sha256) override;
-  void OnSaved(int rank, int64_t step, const std::string& path) override;
+  std::optional<gang::CommitAnswer> OnCommit(int rank, const gang::CommitRequest& request) override;
+  void OnSaved(int rank, int64_t step, const std::string& path, double seconds) override;
   void OnStopping() override;
 
   const RunFigures& figures() const { return figures_; }

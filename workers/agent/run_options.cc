@@ -77,15 +77,4 @@ std::string ResumeCommand(const RunOptions& options) {
   return options.resume ? command : command + " --resume";
 }
 
-StatusOr<std::string> DefaultDataDirectory() {
-  const auto get = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value == nullptr ? "" : value);
-  };
-  if (const std::string direct = get("ANAMNESIS_DATA_DIR"); !direct.empty()) return direct;
-  if (const std::string xdg = get("XDG_DATA_HOME"); !xdg.empty()) return xdg + "/anamnesis";
-  if (const std::string home = get("HOME"); !home.empty()) return home + "/.local/share/anamnesis";
-  return InvalidArgument("no data directory: HOME is not set; give --data-dir DIR");
-}
-
 }  // namespace anamnesis::agent

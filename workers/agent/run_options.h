@@ -11,6 +11,12 @@
 
 namespace anamnesis::agent {
 
+// A run of the service: named by the coordinator, fenced by its epoch.
+struct ServiceRun {
+  std::string run_id;
+  uint64_t epoch = 1;
+};
+
 struct RunOptions {
   config::Task task = config::Task::kPretrainLlm;
   std::string config_path;
@@ -22,7 +28,8 @@ struct RunOptions {
   bool keep_plan = false;
   std::string data_dir;  // "" for the default
   int64_t stall_seconds = 60;
-  std::vector<std::string> words;  // as typed, after the program's name
+  std::optional<ServiceRun> service;  // nothing: `run`
+  std::vector<std::string> words;     // as typed, after the program's name
 };
 
 // Parses argv[0] = "run" and what follows. Nothing, with `exit_code` set, when the process is to
@@ -31,8 +38,5 @@ std::optional<RunOptions> ParseRunOptions(int argc, char** argv, int* exit_code)
 
 // The command that continues this run, as a user types it.
 std::string ResumeCommand(const RunOptions& options);
-
-// $ANAMNESIS_DATA_DIR, else $XDG_DATA_HOME/anamnesis, else ~/.local/share/anamnesis.
-StatusOr<std::string> DefaultDataDirectory();
 
 }  // namespace anamnesis::agent

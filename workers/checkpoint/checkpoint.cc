@@ -59,8 +59,37 @@ StatusOr<std::vector<FileEntry>> HashFiles(const std::string& directory) {
   return files;
 }
 
+Status StageFiles(const SaveOptions& options, const std::string& staging, std::string* sha256) {
+  ANAM_RETURN_IF_ERROR(MakeDirectories(staging));
+  ANAM_RETURN_IF_ERROR(options.write_files(staging));
+  ANAM_RETURN_IF_ERROR(CopyTokenizer(options.model_directory, staging));
+  Manifest manifest = options.manifest;
+  ANAM_ASSIGN_OR_RETURN(manifest.files, HashFiles(staging));
+  const std::string text = ManifestText(manifest);
+  *sha256 = Sha256Hex(text);
+  ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + kManifestName, text));
+  return SyncDirectory(staging);
+}
+
+}  // namespace
+
+StatusOr<Staged> Stage(const SaveOptions& options) {
+  Staged staged;
+  staged.path = options.output_directory + "/" + options.name;
+  staged.staging = Cat(options.output_directory, "/", kStagingPrefix, options.manifest.attempt, "-",
+                       options.name);
+  ANAM_RETURN_IF_ERROR(MakeDirectories(options.output_directory));
+  ANAM_RETURN_IF_ERROR(RemoveFolder(staged.staging));
+  const Status status = StageFiles(options, staged.staging, &staged.sha256);
+  if (status.ok()) return staged;
+  Discard(staged);
+  return AddContext(status, Cat(staged.path, ": not saved"));
+}
+
 // One rename; an older folder of that name steps aside first and goes last.
-Status Publish(const std::string& staging, const std::string& path) {
+Status Publish(const Staged& staged) {
+  const std::string& staging = staged.staging;
+  const std::string& path = staged.path;
   const std::string aside = staging + "-old";
   const bool replaces = PathExists(path);
   if (replaces) {
@@ -76,36 +105,10 @@ Status Publish(const std::string& staging, const std::string& path) {
   return replaces ? RemoveFolder(aside) : absl::OkStatus();
 }
 
-Status StageFiles(const SaveOptions& options, const std::string& staging, std::string* sha256) {
-  ANAM_RETURN_IF_ERROR(MakeDirectories(staging));
-  ANAM_RETURN_IF_ERROR(options.write_files(staging));
-  ANAM_RETURN_IF_ERROR(CopyTokenizer(options.model_directory, staging));
-  Manifest manifest = options.manifest;
-  ANAM_ASSIGN_OR_RETURN(manifest.files, HashFiles(staging));
-  const std::string text = ManifestText(manifest);
-  *sha256 = Sha256Hex(text);
-  ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + kManifestName, text));
-  return SyncDirectory(staging);
-}
-
-}  // namespace
-
-StatusOr<Saved> Save(const SaveOptions& options) {
-  const std::string path = options.output_directory + "/" + options.name;
-  const std::string staging = options.output_directory + "/" + kStagingPrefix + options.name;
-  ANAM_RETURN_IF_ERROR(MakeDirectories(options.output_directory));
-  ANAM_RETURN_IF_ERROR(RemoveFolder(staging));
-  std::string sha256;
-  Status status = StageFiles(options, staging, &sha256);
-  if (status.ok()) status = options.ask_commit(sha256);
-  if (!status.ok()) {
-    // The reason counts more than a failed cleanup; the next start removes what is left.
-    std::error_code ignored;
-    std::filesystem::remove_all(staging, ignored);
-    return AddContext(status, Cat(path, ": not saved"));
-  }
-  ANAM_RETURN_IF_ERROR(Publish(staging, path));
-  return Saved{path, sha256};
+void Discard(const Staged& staged) {
+  // Why it is discarded counts more than a failed cleanup; the next start removes what is left.
+  std::error_code ignored;
+  std::filesystem::remove_all(staged.staging, ignored);
 }
 
 StatusOr<Manifest> OpenVerified(const std::string& directory) {

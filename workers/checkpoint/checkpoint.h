@@ -29,17 +29,22 @@ struct SaveOptions {
   std::string model_directory;  // tokenizer files are copied from here
   // Writes the run's own files into the staging folder, durably.
   std::function<Status(const std::string& staging)> write_files;
-  // Asks for the commit; an error means that it is not granted. Gets the SHA-256 of the manifest.
-  std::function<Status(const std::string& sha256)> ask_commit;
 };
 
-struct Saved {
-  std::string path;
+// A checkpoint whose files are durable in a staging folder and that nobody sees yet.
+struct Staged {
+  std::string staging;
+  std::string path;    // where it will be
   std::string sha256;  // of manifest.json
 };
 
-// Replaces an older folder of that name.
-StatusOr<Saved> Save(const SaveOptions& options);
+// The staging folder carries the attempt's number, so that a late attempt never touches another's.
+// An error leaves nothing behind.
+StatusOr<Staged> Stage(const SaveOptions& options);
+// Makes it visible, once the commit is granted. Replaces an older folder of that name.
+Status Publish(const Staged& staged);
+// Removes it, the commit being refused.
+void Discard(const Staged& staged);
 
 // The manifest of a checkpoint all of whose files are as they were written. kNotFound, kDataLoss.
 StatusOr<Manifest> OpenVerified(const std::string& directory);

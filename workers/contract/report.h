@@ -8,7 +8,7 @@
 //   step        StepReport (every rank: its own tokens and CPU seconds)
 //   eval        EvalReport (rank 0)
 //   alive       {} busy with what is no step (loading, evaluating, saving): restarts the stall clock
-//   commit      {step, sha256}
+//   commit      {step, name, sha256}
 //   saved       {step, path, sha256, seconds}
 //   store_set   {key, value(hex)}
 //   store_get   {id, key, timeout_ms}

@@ -62,6 +62,7 @@ class Loop {
       owners.push_back(rank);
     }
     if (options_.interrupt_fd >= 0) fds.push_back({options_.interrupt_fd, POLLIN, 0});
+    if (options_.mailbox != nullptr) fds.push_back({options_.mailbox->fd(), POLLIN, 0});
     if (::poll(fds.data(), fds.size(), PollTimeoutMs()) < 0 && errno != EINTR) {
       Fail({.rank = -1, .symptom = Symptom::kError, .error = Internal("poll: ", ErrnoText(errno))});
       KillAll();
@@ -69,7 +70,8 @@ class Loop {
     for (size_t i = 0; i < owners.size(); ++i) {
       if (fds[i].revents != 0) Serve(owners[i]);
     }
-    if (options_.interrupt_fd >= 0 && fds.back().revents != 0) TakeInterrupts();
+    if (options_.interrupt_fd >= 0 && fds[owners.size()].revents != 0) TakeInterrupts();
+    if (options_.mailbox != nullptr && fds.back().revents != 0) TakeMail();
     for (const RendezvousStore::Reply& reply : store_.Expire(Now())) Deliver(reply);
     CheckStalls();
     CheckDeadlines();
@@ -128,17 +130,18 @@ class Loop {
     } else if (kind == "started") {
       observer_.OnStarted(number, message);
     } else if (kind == "commit") {
-      ANAM_ASSIGN_OR_RETURN(const int64_t step, JsonInt(message, "step", "commit"));
-      ANAM_ASSIGN_OR_RETURN(const std::string sha256, JsonString(message, "sha256", "commit"));
-      const CommitAnswer answer = observer_.OnCommit(number, step, sha256);
-      link.Send({{"kind", "commit_reply"},
-                 {"step", step},
-                 {"granted", answer.granted},
-                 {"reason", answer.reason}});
+      CommitRequest request;
+      ANAM_ASSIGN_OR_RETURN(request.step, JsonInt(message, "step", "commit"));
+      ANAM_ASSIGN_OR_RETURN(request.name, JsonString(message, "name", "commit"));
+      ANAM_ASSIGN_OR_RETURN(request.sha256, JsonString(message, "sha256", "commit"));
+      ++commits_pending_;
+      const std::optional<CommitAnswer> answer = observer_.OnCommit(number, request);
+      if (answer.has_value()) AnswerCommit(rank, request.step, *answer);
     } else if (kind == "saved") {
       ANAM_ASSIGN_OR_RETURN(const int64_t step, JsonInt(message, "step", "saved"));
       ANAM_ASSIGN_OR_RETURN(const std::string path, JsonString(message, "path", "saved"));
-      observer_.OnSaved(number, step, path);
+      ANAM_ASSIGN_OR_RETURN(const double seconds, JsonNumber(message, "seconds", "saved"));
+      observer_.OnSaved(number, step, path, seconds);
     } else if (kind == "done") {
       ANAM_ASSIGN_OR_RETURN(link.done, contract::DoneReportFromJson(message));
       link.has_done = true;
@@ -213,7 +216,7 @@ class Loop {
   }
 
   absl::Duration SilenceDeadline(const RankLink& link) const {
-    if (closed_) return absl::InfiniteDuration();
+    if (closed_ || commits_pending_ > 0) return absl::InfiniteDuration();
     const bool leaving = link.has_done || !link.open();  // only the end of the process is awaited
     return link.last_heard +
            (leaving ? options_.exit_patience : StallLimit(options_.stall, step_times_));
@@ -249,20 +252,39 @@ class Loop {
                               culprit_is_stopped ? ", the process is stopped" : ""));
   }
 
+  void AnswerCommit(size_t rank, int64_t step, const CommitAnswer& answer) {
+    --commits_pending_;
+    for (RankLink& link : links_) link.last_heard = Now();  // all may have waited for the answer
+    links_[rank].Send({{"kind", "commit_reply"},
+                       {"step", step},
+                       {"granted", answer.granted},
+                       {"reason", answer.reason}});
+  }
+
   void TakeInterrupts() {
     char buffer[128];
-    while (::read(options_.interrupt_fd, buffer, sizeof buffer) > 0) {
-      if (stopping_) {
-        killed_ = true;
-        KillAll();
-        return;
-      }
-      stopping_ = true;
-      const Json stop = {{"kind", "stop"},
-                         {"grace_ms", absl::ToInt64Milliseconds(options_.stop_grace)}};
-      for (RankLink& link : links_) link.Send(stop);
-      observer_.OnStopping();
+    while (::read(options_.interrupt_fd, buffer, sizeof buffer) > 0) Interrupt();
+  }
+
+  void TakeMail() {
+    const Mailbox::Mail mail = options_.mailbox->Take();
+    for (const Mailbox::Answer& answer : mail.answers) {
+      AnswerCommit(static_cast<size_t>(answer.rank), answer.step, answer.answer);
     }
+    for (int i = 0; i < mail.interrupts; ++i) Interrupt();
+  }
+
+  void Interrupt() {
+    if (stopping_) {
+      killed_ = true;
+      KillAll();
+      return;
+    }
+    stopping_ = true;
+    const Json stop = {{"kind", "stop"},
+                       {"grace_ms", absl::ToInt64Milliseconds(options_.stop_grace)}};
+    for (RankLink& link : links_) link.Send(stop);
+    observer_.OnStopping();
   }
 
   Outcome MakeOutcome() const {
@@ -298,9 +320,10 @@ class Loop {
   std::vector<Evidence> evidence_;
   absl::Duration close_at_ = absl::InfiniteDuration();  // when the channels are closed
   absl::Duration kill_at_ = absl::InfiniteDuration();   // when who is still alive is killed
-  bool stopping_ = false;                               // the ranks were asked to stop
-  bool closed_ = false;  // the channels are closed, no more evidence is taken
-  bool killed_ = false;  // by the second interrupt
+  int commits_pending_ = 0;  // unanswered: silence is not the ranks' fault
+  bool stopping_ = false;    // the ranks were asked to stop
+  bool closed_ = false;      // the channels are closed, no more evidence is taken
+  bool killed_ = false;      // by the second interrupt
 };
 
 }  // namespace

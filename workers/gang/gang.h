@@ -5,21 +5,18 @@
 // channels are closed, who is alive `close_patience` later is killed, and the culprit is named.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/process/spawn.h"
 #include "workers/contract/report.h"
-#include "workers/gang/spawn.h"
+#include "workers/gang/mailbox.h"
 #include "workers/gang/stall.h"
 
 namespace anamnesis::gang {
-
-struct CommitAnswer {
-  bool granted = true;
-  std::string reason;
-};
 
 // What the ranks say, in order of arrival. Called on the loop's thread; must not block.
 class Observer {
@@ -28,8 +25,10 @@ class Observer {
   virtual void OnStarted(int rank, const Json& message) = 0;
   virtual void OnStep(int rank, const contract::StepReport& report) = 0;
   virtual void OnEval(int rank, const contract::EvalReport& report) = 0;
-  virtual CommitAnswer OnCommit(int rank, int64_t step, const std::string& sha256) = 0;
-  virtual void OnSaved(int rank, int64_t step, const std::string& path) = 0;
+  // Nothing: the answer comes through GangOptions::mailbox.
+  virtual std::optional<CommitAnswer> OnCommit(int rank, const CommitRequest& request) = 0;
+  // `seconds`: how long the ranks did not step for it.
+  virtual void OnSaved(int rank, int64_t step, const std::string& path, double seconds) = 0;
   // The first interrupt: ranks were told to finish their step and save.
   virtual void OnStopping() = 0;
 };
@@ -40,6 +39,7 @@ struct GangOptions {
   // (a signalfd or an eventfd, non-blocking). The first asks the ranks to stop, the second kills
   // them. -1: never.
   int interrupt_fd = -1;
+  Mailbox* mailbox = nullptr;  // optional
   StallRule stall;
   absl::Duration close_patience = absl::Seconds(1);  // between closing the channels and SIGKILL
   absl::Duration blame_patience =

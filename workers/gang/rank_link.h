@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "common/process/spawn.h"
 #include "workers/contract/channel.h"
 #include "workers/contract/report.h"
-#include "workers/gang/spawn.h"
 
 namespace anamnesis::gang {
 

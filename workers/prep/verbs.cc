@@ -120,7 +120,7 @@ int RunEnsure(int argc, char** argv) {
       "ensure");
   app.footer(
       "Example:\n  anamnesis-prep ensure job.yaml --splits train,tuning --data-dir "
-      "~/.local/share/anamnesis");
+      "~/.local/state/anamnesis");
   std::string config, data_dir;
   std::vector<std::string> splits, overrides;
   int jobs = AllCores();

@@ -113,23 +113,29 @@ void RankChannel::Alive() {
   Report("alive", Json::object()).IgnoreError();
 }
 
-Status RankChannel::AskCommit(int64_t step, const std::string& sha256) {
+Status RankChannel::StartCommit(int64_t step, const std::string& name, const std::string& sha256) {
   if (!connected()) return absl::OkStatus();
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     commit_replies_.erase(step);
   }
-  ANAM_RETURN_IF_ERROR(Send(Json{{"kind", "commit"}, {"step", step}, {"sha256", sha256}}));
+  return Send(Json{{"kind", "commit"}, {"step", step}, {"name", name}, {"sha256", sha256}});
+}
+
+std::optional<Status> RankChannel::CommitAnswer(int64_t step, std::chrono::milliseconds patience) {
+  if (!connected()) return absl::OkStatus();
   std::unique_lock<std::mutex> lock(mutex_);
-  changed_.wait(lock, [&] { return closed_ || commit_replies_.contains(step); });
+  changed_.wait_for(lock, patience, [&] { return closed_ || commit_replies_.contains(step); });
   const auto reply = commit_replies_.find(step);
-  if (reply == commit_replies_.end())
+  if (reply == commit_replies_.end()) {
+    if (!closed_) return std::nullopt;
     return Unavailable("commit of step ", step, ": the worker is gone");
+  }
   const bool granted = reply->second.value("granted", false);
   const std::string reason = reply->second.value("reason", "");
   commit_replies_.erase(reply);
-  if (!granted) return FailedPrecondition("commit of step ", step, " was refused: ", reason);
-  return absl::OkStatus();
+  if (granted) return absl::OkStatus();
+  return FailedPrecondition("commit of step ", step, " was refused: ", reason);
 }
 
 Status RankChannel::Set(const std::string& key, const std::string& value) {

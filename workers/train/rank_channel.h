@@ -42,9 +42,12 @@ class RankChannel : public collective::KeyValue {
   // Tells the worker, at most every five seconds, that the rank works on something that is no step.
   void Alive();
 
-  // Asks for the right to commit a checkpoint; granted here without a worker. kFailedPrecondition
-  // with the worker's reason when refused.
-  Status AskCommit(int64_t step, const std::string& sha256);
+  // Asks for the right to commit the folder `name` of a step.
+  Status StartCommit(int64_t step, const std::string& name, const std::string& sha256);
+  // The answer to that: OK (always without a worker), or kFailedPrecondition with the worker's
+  // reason when refused; kUnavailable when the worker is gone. Nothing while there is none after
+  // `patience`.
+  std::optional<Status> CommitAnswer(int64_t step, std::chrono::milliseconds patience);
 
   // True once the worker has asked to stop, or RequestStop() was called.
   bool stop_requested() const { return stop_.load(std::memory_order_relaxed); }

@@ -40,7 +40,7 @@ Status Trainer::Run() {
     ANAM_ASSIGN_OR_RETURN(next, RunEpoch(epoch, first_step));
     first_step = 0;
   }
-  if (next != Next::kStop) ANAM_RETURN_IF_ERROR(SaveFinalModel());
+  ANAM_RETURN_IF_ERROR(next == Next::kStop ? SettleAll() : SaveFinalModel());
   ANAM_RETURN_IF_ERROR(ReportDone());
   if (next != Next::kStop) return absl::OkStatus();
   return Aborted("stopped after step ", state_.global_step, " of ", plan_.training.total_steps,
@@ -122,6 +122,7 @@ Status Trainer::LogTraining(const contract::StepReport& report) {
 }
 
 StatusOr<Trainer::Next> Trainer::AfterStep(int64_t epoch, int64_t step_in_epoch) {
+  ANAM_RETURN_IF_ERROR(SettleCommits(std::chrono::milliseconds(0)));
   const bool end_of_epoch = step_in_epoch + 1 == CurrentEpoch().num_steps();
   if (tuning_rows_ != nullptr && due(plan_.training.eval_steps, end_of_epoch)) {
     ANAM_RETURN_IF_ERROR(EvaluateTuning());

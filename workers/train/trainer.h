@@ -6,6 +6,8 @@
 // Thread-compatible.
 #pragma once
 
+#include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,7 +73,11 @@ class Trainer {
   // trainer_save.cc
   Status SaveCheckpoint(int64_t epoch, int64_t step_in_epoch);
   Status SaveFinalModel();
+  // Stages and asks for the commit.
   Status SaveAs(const std::string& name, const checkpoint::Manifest& manifest, bool with_optimizer);
+  // Publishes what is granted, waiting up to `patience` for each answer.
+  Status SettleCommits(std::chrono::milliseconds patience);
+  Status SettleAll();
   std::vector<checkpoint::OptimizerTensor> OptimizerTensors();
   checkpoint::Manifest MakeManifest(int64_t epoch, int64_t step_in_epoch) const;
 
@@ -101,7 +107,13 @@ class Trainer {
   int64_t first_step_in_epoch_ = 0;  // of the cursor
   std::optional<double> last_evaluation_;
   int64_t last_saved_step_ = -1;
-  bool stop_requested_ = false;  // agreed by all ranks
+  struct PendingCommit {
+    checkpoint::Staged staged;
+    int64_t step = 0;
+    absl::Duration stall;  // of the training, so far
+  };
+  std::deque<PendingCommit> commits_;  // not answered, oldest first; rank 0
+  bool stop_requested_ = false;        // agreed by all ranks
   absl::Duration begin_;
   contract::DoneReport done_;
 };

@@ -8,6 +8,14 @@
 #include "workers/train/trainer.h"
 
 namespace anamnesis::train {
+namespace {
+
+// A coordinator that is there answers within milliseconds.
+constexpr std::chrono::milliseconds kCommitPatience{1000};
+constexpr std::chrono::milliseconds kForever = std::chrono::hours(24 * 365);
+constexpr size_t kMaxPendingCommits = 8;
+
+}  // namespace
 
 std::vector<checkpoint::OptimizerTensor> Trainer::OptimizerTensors() {
   std::vector<checkpoint::OptimizerTensor> tensors;
@@ -69,8 +77,12 @@ Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
     const checkpoint::Manifest manifest =
         end_of_epoch ? MakeManifest(epoch + 1, 0) : MakeManifest(epoch, step_in_epoch + 1);
     ANAM_RETURN_IF_ERROR(SaveAs(name, manifest, /*with_optimizer=*/true));
-    ANAM_RETURN_IF_ERROR(checkpoint::RemoveOldCheckpoints(
-        plan_.output.directory, plan_.training.save_total_limit, state_.best_model_checkpoint));
+    // While the coordinator is away the training goes on, with the checkpoint staged; only many of
+    // them hold it up.
+    const bool is_away = commits_.size() > 1;
+    ANAM_RETURN_IF_ERROR(SettleCommits(commits_.size() >= kMaxPendingCommits ? kForever
+                                       : is_away ? std::chrono::milliseconds(0)
+                                                 : kCommitPatience));
   }
   last_saved_step_ = state_.global_step;
   group_->Barrier();
@@ -80,6 +92,7 @@ Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
 Status Trainer::SaveFinalModel() {
   const AliveScope alive(*channel_);
   if (is_first()) {
+    ANAM_RETURN_IF_ERROR(SettleAll());
     const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin_);
     const auto steps = static_cast<double>(state_.global_step);
     state_.log_history.push_back(
@@ -95,6 +108,7 @@ Status Trainer::SaveFinalModel() {
     checkpoint::Manifest manifest = MakeManifest(plan_.training.epochs, 0);
     manifest.kind = "final_model";
     ANAM_RETURN_IF_ERROR(SaveAs(checkpoint::kFinalModelName, manifest, /*with_optimizer=*/false));
+    ANAM_RETURN_IF_ERROR(SettleAll());
     ANAM_ASSIGN_OR_RETURN(done_.final_sha256,
                           FileSha256(Cat(plan_.output.directory, "/", checkpoint::kFinalModelName,
                                          "/adapter_model.safetensors")));
@@ -119,15 +133,39 @@ Status Trainer::SaveAs(const std::string& name, const checkpoint::Manifest& mani
     return checkpoint::WriteOptimizer(staging + "/" + checkpoint::kOptimizerName,
                                       optimizer_->steps(), OptimizerTensors());
   };
-  options.ask_commit = [&](const std::string& sha256) {
-    return channel_->AskCommit(state_.global_step, sha256);
-  };
-  ANAM_ASSIGN_OR_RETURN(const checkpoint::Saved saved, checkpoint::Save(options));
-  return channel_->Report("saved",
-                          {{"step", state_.global_step},
-                           {"path", saved.path},
-                           {"sha256", saved.sha256},
-                           {"seconds", absl::ToDoubleSeconds(clock_.Monotonic() - begin)}});
+  ANAM_ASSIGN_OR_RETURN(const checkpoint::Staged staged, checkpoint::Stage(options));
+  ANAM_RETURN_IF_ERROR(channel_->StartCommit(state_.global_step, name, staged.sha256));
+  commits_.push_back({staged, state_.global_step, clock_.Monotonic() - begin});
+  return absl::OkStatus();
+}
+
+Status Trainer::SettleAll() {
+  const AliveScope alive(*channel_);
+  return SettleCommits(kForever);
+}
+
+Status Trainer::SettleCommits(std::chrono::milliseconds patience) {
+  while (!commits_.empty()) {
+    const absl::Duration begin = clock_.Monotonic();
+    const PendingCommit& commit = commits_.front();
+    const std::optional<Status> answer = channel_->CommitAnswer(commit.step, patience);
+    if (!answer) return absl::OkStatus();
+    if (!answer->ok()) {
+      for (const PendingCommit& refused : commits_) checkpoint::Discard(refused.staged);
+      commits_.clear();
+      return *answer;
+    }
+    ANAM_RETURN_IF_ERROR(checkpoint::Publish(commit.staged));
+    const absl::Duration stall = commit.stall + (clock_.Monotonic() - begin);
+    ANAM_RETURN_IF_ERROR(channel_->Report("saved", {{"step", commit.step},
+                                                    {"path", commit.staged.path},
+                                                    {"sha256", commit.staged.sha256},
+                                                    {"seconds", absl::ToDoubleSeconds(stall)}}));
+    commits_.pop_front();
+    ANAM_RETURN_IF_ERROR(checkpoint::RemoveOldCheckpoints(
+        plan_.output.directory, plan_.training.save_total_limit, state_.best_model_checkpoint));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace anamnesis::train

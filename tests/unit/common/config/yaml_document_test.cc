@@ -99,6 +99,12 @@ TEST(ParseYaml, AnAliasBombIsBounded) {
   EXPECT_THAT(ErrorOf(text), HasSubstr("more than 20000 values"));
 }
 
+TEST(ParseYaml, ALongTextIsNotRepeatedByAliases) {
+  std::string text = "a: &a [" + std::string(100'000, 'x') + "]\nb: [*a";
+  for (int i = 0; i < 1000; ++i) text += ", *a";
+  EXPECT_THAT(ErrorOf(text + "]\n"), HasSubstr("more than 1048576 bytes of text"));
+}
+
 TEST(ParseYaml, DepthIsBounded) {
   EXPECT_TRUE(ParseYaml(std::string(20, '[') + std::string(20, ']'), "a.yaml").ok());
   EXPECT_THAT(ErrorOf(std::string(40, '[') + std::string(40, ']')), HasSubstr("nested deeper"));

@@ -21,6 +21,21 @@ TEST(ParseJson, NamesTheSourceAndTheByteButNeverQuotesTheText) {
 
 TEST(ParseJson, RefusesTextThatEndsEarly) { EXPECT_FALSE(ParseJson("[1, 2", "x").ok()); }
 
+TEST(ParseJson, RefusesANumberThatNoDoubleHolds) {
+  EXPECT_EQ(MessageOf(ParseJson("{\"a\": 1e999}", "x").status()), "x: a number is out of range");
+}
+
+TEST(ParseJson, DepthIsBounded) {
+  const auto nested = [](size_t depth) {
+    return "{\"a\": " + std::string(depth - 1, '[') + std::string(depth - 1, ']') + "}";
+  };
+  EXPECT_TRUE(ParseJson(nested(256), "x").ok());
+  EXPECT_EQ(MessageOf(ParseJson(nested(257), "x").status()), "x: nested deeper than 256 levels");
+  EXPECT_FALSE(ParseJson(nested(1'000'000), "x").ok());
+  const std::string text = "\"\\\"" + std::string(1000, '[') + "\"";  // brackets of a text
+  EXPECT_TRUE(ParseJson(text, "x").ok());
+}
+
 TEST(JsonMembers, AreReadWithTheirType) {
   const Json object = {{"s", "text"}, {"i", 7}, {"d", 1.5}, {"b", true}};
   EXPECT_EQ(*JsonString(object, "s", "x"), "text");

@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <vector>
 
+#include "common/process/identity.h"
 #include "services/cli/verbs.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/common/repository_files.h"
@@ -154,6 +156,111 @@ TEST(Sibling, AMissingProgramIsNamed) {
   const Outcome outcome = RunProgram(CopyBeside(folder, "", ""), {"synth", "--out", "x"});
   EXPECT_EQ(outcome.code, 1);
   EXPECT_THAT(outcome.err, HasSubstr("anamnesis-prep is not in "));
+}
+
+TEST(Sibling, UpIsTheCoordinatorWithTheArgumentsAlone) {
+  const TemporaryFolder folder;
+  const std::string program =
+      CopyBeside(folder, "anamnesis-coordinator", "#!/bin/sh\necho \"$@\"\n");
+  EXPECT_EQ(RunProgram(program, {"up", "--slots", "2"}).out, "--slots 2\n");
+}
+
+TEST(Sibling, CheckpointVerifyIsTheWorkers) {
+  const TemporaryFolder folder;
+  const std::string program = CopyBeside(folder, "anamnesis-worker", "#!/bin/sh\necho \"$@\"\n");
+  EXPECT_EQ(RunProgram(program, {"checkpoint", "verify", "out/c"}).out,
+            "verify-checkpoint out/c\n");
+}
+
+TEST(Usage, AWrongFlagOrValueOfAVerbExitsWith2AndAHint) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {"submit"},
+           {"submit", "a.yaml", "--task", "nonsense"},
+           {"submit", "a.yaml", "--task", "prepare", "--ranks", "0"},
+           {"list", "--state", "nonsense"},
+           {"list", "-o", "pdf"},
+           {"get"},
+           {"get", "a/b"},
+           {"wait", "1", "--timeout", "soon"},
+           {"wait", "1", "--coordinator", "nonsense"},
+           {"logs", "1", "--rank", "-1"},
+           {"cancel", "1", "--grace", "-3s"},
+           {"checkpoint"},
+           {"down", "now"}}) {
+    const Outcome outcome = Anamnesis(words);
+    EXPECT_EQ(outcome.code, 2) << ::testing::PrintToString(words);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_THAT(outcome.err, AllOf(StartsWith("error: "), HasSubstr("--help'")));
+  }
+}
+
+TEST(Help, OfEachVerbHasAnExample) {
+  for (const Verb& verb : Verbs()) {
+    if (verb.command == nullptr) continue;
+    const Outcome outcome = Anamnesis({std::string(verb.name), "--help"});
+    EXPECT_EQ(outcome.code, 0) << verb.name;
+    EXPECT_THAT(outcome.out, HasSubstr(Cat("Example: anamnesis ", verb.name)));
+  }
+}
+
+TEST(Coordinator, ThatIsNotThereIsNamedWithWhatToDo) {
+  const TemporaryFolder folder;
+  const std::string address = "unix:" + folder.File("s");
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"list"}, {"get", "1"}, {"wait", "1"}, {"watch"}}) {
+    std::vector<std::string> all = words;
+    all.insert(all.end(), {"--coordinator", address});
+    const Outcome outcome = Anamnesis(all);
+    EXPECT_EQ(outcome.code, 75);
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.err, Cat("error: no coordinator at ", address,
+                               " (no such file or directory); start one with 'anamnesis up'\n"));
+  }
+}
+
+// A process that stands for the coordinator of a data directory.
+class StandIn {
+ public:
+  StandIn(const TemporaryFolder& folder, bool ignores_interrupt) {
+    std::vector<std::string> words = {"sleep", "60"};
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    // What is ignored stays ignored in the child.
+    if (ignores_interrupt) ::signal(SIGINT, SIG_IGN);
+    ::posix_spawnp(&pid_, argv[0], nullptr, nullptr, argv.data(), environ);
+    ::signal(SIGINT, SIG_DFL);
+    folder.Write("coordinator.json",
+                 Cat(R"({"pid":)", pid_, R"(,"start_ticks":)", IdentityOf(pid_)->start_ticks,
+                     R"(,"address":"unix:)", folder.File("s"), R"("})"));
+  }
+  ~StandIn() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+ private:
+  pid_t pid_ = -1;
+};
+
+TEST(Down, InterruptsTheCoordinatorAndWaitsForItsEnd) {
+  const TemporaryFolder folder;
+  EXPECT_EQ(Anamnesis({"down", "--data-dir", folder.path()}).code, 3);
+  const StandIn coordinator(folder, false);
+  const Outcome outcome = Anamnesis({"down", "--data-dir", folder.path()});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(outcome.err, HasSubstr("the coordinator has ended"));
+  EXPECT_EQ(Anamnesis({"down", "--data-dir", folder.path()}).code, 3);
+}
+
+TEST(Down, GivesUpAfterItsTimeoutAndInterruptsOnlyOnce) {
+  const TemporaryFolder folder;
+  const StandIn coordinator(folder, true);
+  for (int i = 0; i < 2; ++i) {
+    const Outcome outcome = Anamnesis({"down", "--data-dir", folder.path(), "--timeout", "200ms"});
+    EXPECT_EQ(outcome.code, 7) << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr("has not ended within 200ms; it goes on saving"));
+  }
 }
 
 TEST(Config, ExplainsAKey) {

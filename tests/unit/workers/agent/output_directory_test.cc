@@ -25,7 +25,7 @@ class OutputDirectoryTest : public ::testing::Test {
   }
   bool Has(const std::string& name) const { return fs::exists(fs::path(out_) / name); }
   StatusOr<OutputDirectory> Open(bool overwrite, bool resume) const {
-    return OpenOutput(out_, overwrite, resume, absl::ZeroDuration());
+    return OpenOutput(out_, {.overwrite = overwrite, .resume = resume});
   }
 
   const TemporaryFolder folder_;

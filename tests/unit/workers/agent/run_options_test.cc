@@ -55,14 +55,5 @@ TEST(RunOptions, MakesACommandThatAShellTakes) {
       "anamnesis run --task pretrain_llm 'my job.yaml' --set 'model.model_name=it'\\''s' --resume");
 }
 
-TEST(DefaultDataDirectory, FollowsTheEnvironment) {
-  ::setenv("ANAMNESIS_DATA_DIR", "/a", 1);
-  EXPECT_EQ(*DefaultDataDirectory(), "/a");
-  ::unsetenv("ANAMNESIS_DATA_DIR");
-  ::setenv("XDG_DATA_HOME", "/x", 1);
-  EXPECT_EQ(*DefaultDataDirectory(), "/x/anamnesis");
-  ::unsetenv("XDG_DATA_HOME");
-}
-
 }  // namespace
 }  // namespace anamnesis::agent

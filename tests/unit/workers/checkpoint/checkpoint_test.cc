@@ -17,6 +17,12 @@
 namespace anamnesis::checkpoint {
 namespace {
 
+StatusOr<Staged> Save(const SaveOptions& options) {
+  ANAM_ASSIGN_OR_RETURN(const Staged staged, Stage(options));
+  ANAM_RETURN_IF_ERROR(Publish(staged));
+  return staged;
+}
+
 class CheckpointTest : public testing::Test {
  protected:
   CheckpointTest() {
@@ -37,7 +43,6 @@ class CheckpointTest : public testing::Test {
       ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/weights", Cat("weights of ", step)));
       return WriteOptimizer(staging + "/" + kOptimizerName, step, Tensors());
     };
-    options.ask_commit = [](const std::string&) { return absl::OkStatus(); };
     return options;
   }
   std::vector<OptimizerTensor> Tensors() {
@@ -59,7 +64,7 @@ class CheckpointTest : public testing::Test {
 };
 
 TEST_F(CheckpointTest, ComesBackAsItWasSaved) {
-  const Saved saved = Save(Options(5)).value();
+  const Staged saved = Save(Options(5)).value();
   const Manifest manifest = OpenVerified(saved.path).value();
   EXPECT_EQ(manifest.step, 5);
   EXPECT_EQ(manifest.files.size(), 3u);
@@ -76,7 +81,7 @@ TEST_F(CheckpointTest, ComesBackAsItWasSaved) {
 }
 
 TEST_F(CheckpointTest, IsRefusedWhenAnyByteOfAnyFileIsFlipped) {
-  const Saved saved = Save(Options(5)).value();
+  const Staged saved = Save(Options(5)).value();
   const Manifest manifest = ReadManifest(saved.path).value();
   for (const FileEntry& file : manifest.files) {
     const std::string path = saved.path + "/" + file.name;
@@ -95,7 +100,7 @@ TEST_F(CheckpointTest, IsRefusedWhenAnyByteOfAnyFileIsFlipped) {
 }
 
 TEST_F(CheckpointTest, IsRefusedWhenAFileIsMissingOrTruncated) {
-  const Saved saved = Save(Options(5)).value();
+  const Staged saved = Save(Options(5)).value();
   std::filesystem::resize_file(saved.path + "/weights", 3);
   EXPECT_EQ(OpenVerified(saved.path).status().code(), absl::StatusCode::kDataLoss);
   std::filesystem::remove(saved.path + "/weights");
@@ -103,22 +108,33 @@ TEST_F(CheckpointTest, IsRefusedWhenAFileIsMissingOrTruncated) {
 }
 
 TEST_F(CheckpointTest, DoesNotExistWithoutItsManifest) {
-  const Saved saved = Save(Options(5)).value();
+  const Staged saved = Save(Options(5)).value();
   std::filesystem::remove(saved.path + "/manifest.json");
   EXPECT_EQ(OpenVerified(saved.path).status().code(), absl::StatusCode::kNotFound);
 }
 
 TEST_F(CheckpointTest, IsNotThereWhenTheCommitIsRefused) {
-  SaveOptions options = Options(5);
-  options.ask_commit = [](const std::string&) { return Aborted("stale epoch"); };
-  const Status status = Save(options).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
+  const Staged staged = Stage(Options(5)).value();
+  EXPECT_TRUE(PathExists(staged.staging + "/manifest.json"));
+  EXPECT_FALSE(PathExists(staged.path));
+  Discard(staged);
   EXPECT_TRUE(ListDirectory(output_).value().empty());
+}
+
+TEST_F(CheckpointTest, OfALateAttemptTouchesNoOthersStaging) {
+  SaveOptions late = Options(5);
+  late.manifest.attempt = 1;
+  SaveOptions current = Options(5);
+  current.manifest.attempt = 2;
+  const Staged staged = Stage(current).value();
+  Discard(Stage(late).value());
+  EXPECT_TRUE(Publish(staged).ok());
+  EXPECT_EQ(OpenVerified(staged.path).value().attempt, 2u);
 }
 
 // A file size limit fails the same write(2) calls as a full disk, at a byte that we choose.
 TEST_F(CheckpointTest, LeavesThePreviousOneWhenAWriteFailsAtAnyPlace) {
-  const Saved before = Save(Options(5)).value();
+  const Staged before = Save(Options(5)).value();
   for (const rlim_t limit_bytes : {1, 20, 200, 500}) {
     const pid_t pid = fork();
     if (pid == 0) {
@@ -136,21 +152,16 @@ TEST_F(CheckpointTest, LeavesThePreviousOneWhenAWriteFailsAtAnyPlace) {
 }
 
 TEST_F(CheckpointTest, KilledBeforeTheRenameLeavesOnlyStagingThatTheNextStartRemoves) {
-  const Saved before = Save(Options(5)).value();
+  const Staged before = Save(Options(5)).value();
   const pid_t pid = fork();
   if (pid == 0) {
-    SaveOptions options = Options(6);
-    options.ask_commit = [](const std::string&) -> Status {
-      kill(getpid(), SIGKILL);
-      return absl::OkStatus();
-    };
-    Save(options).status().IgnoreError();
-    _exit(0);
+    Stage(Options(6)).status().IgnoreError();
+    kill(getpid(), SIGKILL);
   }
   int status = 0;
   ASSERT_EQ(waitpid(pid, &status, 0), pid);
   ASSERT_TRUE(WIFSIGNALED(status));
-  EXPECT_TRUE(PathExists(output_ + "/.staging-checkpoint-6/manifest.json"));
+  EXPECT_TRUE(PathExists(output_ + "/.staging-1-checkpoint-6/manifest.json"));
   EXPECT_EQ(Steps(), std::vector<int64_t>{5});
   ASSERT_TRUE(RemoveStaging(output_).ok());
   EXPECT_EQ(ListDirectory(output_).value(), std::vector<std::string>{"checkpoint-5"});
@@ -174,7 +185,7 @@ TEST_F(CheckpointTest, KeepsTheNewestAndTheBest) {
 }
 
 TEST_F(CheckpointTest, RefusesAnOptimizerOfAnotherAdapter) {
-  const Saved saved = Save(Options(5)).value();
+  const Staged saved = Save(Options(5)).value();
   auto tensors = Tensors();
   tensors[1].name = "c.weight";
   int64_t step = 0;

@@ -12,6 +12,7 @@
 #include <cstdlib>
 
 #include "common/io/lock.h"
+#include "workers/gang/rank_environment.h"
 
 namespace anamnesis::gang {
 namespace {
@@ -26,11 +27,14 @@ class Recorder : public Observer {
     if (interrupt_fd >= 0 && report.step == 1 && rank == 0) Interrupt();
   }
   void OnEval(int, const contract::EvalReport&) override {}
-  CommitAnswer OnCommit(int, int64_t step, const std::string&) override {
-    commits.push_back(step);
-    return {.granted = grant, .reason = grant ? "" : "stale"};
+  std::optional<CommitAnswer> OnCommit(int rank, const CommitRequest& request) override {
+    commits.push_back(request.name);
+    const CommitAnswer answer{.granted = grant, .reason = grant ? "" : "stale"};
+    if (late == nullptr) return answer;
+    late->AnswerCommit(rank, request.step, answer);
+    return std::nullopt;
   }
-  void OnSaved(int, int64_t, const std::string&) override {}
+  void OnSaved(int, int64_t, const std::string&, double) override {}
   void OnStopping() override {
     ++stopping;
     if (interrupt_twice) Interrupt();
@@ -44,7 +48,8 @@ class Recorder : public Observer {
   int interrupt_fd = -1;
   bool interrupt_twice = false;
   bool grant = true;
-  std::vector<int64_t> commits;
+  Mailbox* late = nullptr;  // answers go through it
+  std::vector<std::string> commits;
 };
 
 GangOptions MakeGang(const std::vector<std::vector<std::string>>& scripts) {
@@ -85,10 +90,33 @@ TEST(Gang, ServesTheRendezvousOverTheChannels) {
 TEST(Gang, PassesCommitsToTheObserver) {
   Recorder recorder;
   EXPECT_TRUE(RunGang(MakeGang({{"commit:4", "done"}}), recorder).status.ok());
-  EXPECT_THAT(recorder.commits, ::testing::ElementsAre(4));
+  EXPECT_THAT(recorder.commits, ::testing::ElementsAre("checkpoint-4"));
   recorder.grant = false;
   EXPECT_THAT(MessageOf(RunGang(MakeGang({{"commit:8", "done"}}), recorder).status),
               HasSubstr("code 23"));
+}
+
+TEST(Gang, TakesTheAnswerToACommitLater) {
+  for (const bool grant : {true, false}) {
+    const std::unique_ptr<Mailbox> mailbox = Mailbox::Create().value();
+    Recorder recorder;
+    recorder.late = mailbox.get();
+    recorder.grant = grant;
+    GangOptions options = MakeGang({{"commit:4", "done"}});
+    options.mailbox = mailbox.get();
+    EXPECT_EQ(RunGang(options, recorder).status.ok(), grant);
+  }
+}
+
+TEST(Gang, IsInterruptedThroughTheMailbox) {
+  const std::unique_ptr<Mailbox> mailbox = Mailbox::Create().value();
+  mailbox->Interrupt();
+  Recorder recorder;
+  GangOptions options = MakeGang({{"await_stop"}});
+  options.mailbox = mailbox.get();
+  const Outcome outcome = RunGang(options, recorder);
+  EXPECT_EQ(outcome.status.code(), absl::StatusCode::kAborted);
+  EXPECT_EQ(recorder.stopping, 1);
 }
 
 struct Breakage {

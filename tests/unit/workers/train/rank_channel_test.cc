@@ -54,10 +54,13 @@ TEST_F(RankChannelTest, CarriesAnyBytesThroughTheStore) {
 
 TEST_F(RankChannelTest, TellsARefusedCommitWithItsReason) {
   RankChannel channel(rank_end_, false);
-  auto asked = std::async(std::launch::async, [&] { return channel.AskCommit(7, "ab"); });
-  EXPECT_EQ(Read()["step"], 7);
+  ASSERT_TRUE(channel.StartCommit(7, "checkpoint-7", "ab").ok());
+  const Json asked = Read();
+  EXPECT_EQ(asked["step"], 7);
+  EXPECT_EQ(asked["name"], "checkpoint-7");
+  EXPECT_FALSE(channel.CommitAnswer(7, milliseconds(0)).has_value());
   Write({{"kind", "commit_reply"}, {"step", 7}, {"granted", false}, {"reason", "stale epoch"}});
-  const Status status = asked.get();
+  const Status status = channel.CommitAnswer(7, milliseconds(60000)).value();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_NE(MessageOf(status).find("stale epoch"), std::string::npos);
 }
@@ -65,11 +68,11 @@ TEST_F(RankChannelTest, TellsARefusedCommitWithItsReason) {
 TEST_F(RankChannelTest, LearnsThatItMustStop) {
   RankChannel channel(rank_end_, false);
   EXPECT_FALSE(channel.stop_requested());
-  auto asked = std::async(std::launch::async, [&] { return channel.AskCommit(1, ""); });
+  ASSERT_TRUE(channel.StartCommit(1, "checkpoint-1", "").ok());
   Read();
   Write({{"kind", "stop"}, {"grace_ms", 1000}});
   Write({{"kind", "commit_reply"}, {"step", 1}, {"granted", true}, {"reason", ""}});
-  EXPECT_TRUE(asked.get().ok());
+  EXPECT_TRUE(channel.CommitAnswer(1, milliseconds(60000)).value().ok());
   EXPECT_TRUE(channel.stop_requested());
 }
 
@@ -100,7 +103,8 @@ TEST_F(RankChannelTest, EndsTheProcessAtOnceWhenTheWorkerGoes) {
 
 TEST(RankChannel, GrantsCommitsAndStaysSilentWithoutAWorker) {
   RankChannel channel(std::nullopt);
-  EXPECT_TRUE(channel.AskCommit(1, "x").ok());
+  EXPECT_TRUE(channel.StartCommit(1, "checkpoint-1", "x").ok());
+  EXPECT_TRUE(channel.CommitAnswer(1, milliseconds(0)).value().ok());
   EXPECT_TRUE(channel.Report("step", Json::object()).ok());
   EXPECT_EQ(channel.Set("a", "b").code(), absl::StatusCode::kFailedPrecondition);
 }

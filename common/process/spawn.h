@@ -10,7 +10,7 @@
 
 #include "common/io/file.h"
 
-namespace anamnesis::gang {
+namespace anamnesis {
 
 struct ExitState {
   int signal = 0;     // that killed it; 0 when it exited by itself
@@ -24,6 +24,7 @@ struct SpawnOptions {
   int stdout_fd = -1;         // becomes standard output, instead of the log
   int inherited_fd = -1;      // kept open under its number in the child
   bool own_process_group = true;
+  bool own_session = false;  // no terminal of ours: survives its end
 };
 
 class ChildProcess {
@@ -34,6 +35,9 @@ class ChildProcess {
   ChildProcess& operator=(ChildProcess&&) = delete;
   // Kills and reaps a child that still runs.
   ~ChildProcess();
+
+  // Gives the child up: it is neither killed nor reaped by this object. Returns its pid.
+  int Release();
 
   int pid() const { return pid_; }
   int pidfd() const { return pidfd_.get(); }  // readable once the child has ended
@@ -53,9 +57,4 @@ class ChildProcess {
   std::optional<ExitState> state_;
 };
 
-// The environment of a rank: what a numeric program needs from ours (an allow-list: nothing
-// secret), with OMP_NUM_THREADS set to `threads`, OMP_WAIT_POLICY to passive, and malloc told to
-// keep large blocks.
-std::vector<std::string> RankEnvironment(int threads);
-
-}  // namespace anamnesis::gang
+}  // namespace anamnesis

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "workers/gang/spawn.h"
+#include "common/process/spawn.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,9 +12,7 @@
 #include <cstring>
 #include <string_view>
 
-extern char** environ;
-
-namespace anamnesis::gang {
+namespace anamnesis {
 namespace {
 
 // posix_spawn's two attribute objects with their destructors.
@@ -50,36 +48,13 @@ void SetAttributes(const SpawnOptions& options, posix_spawnattr_t* attributes) {
   ::posix_spawnattr_setsigmask(attributes, &none);
   ::posix_spawnattr_setsigdefault(attributes, &all);
   short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-  if (options.own_process_group) {
+  if (options.own_session) {
+    flags = static_cast<short>(flags | POSIX_SPAWN_SETSID);
+  } else if (options.own_process_group) {
     ::posix_spawnattr_setpgroup(attributes, 0);
     flags = static_cast<short>(flags | POSIX_SPAWN_SETPGROUP);
   }
   ::posix_spawnattr_setflags(attributes, flags);
-}
-
-bool IsAllowed(std::string_view name) {
-  static constexpr std::string_view kNames[] = {"PATH",
-                                                "HOME",
-                                                "USER",
-                                                "LANG",
-                                                "TZ",
-                                                "TMPDIR",
-                                                "LD_LIBRARY_PATH",
-                                                "LD_PRELOAD",
-                                                "ASAN_OPTIONS",
-                                                "UBSAN_OPTIONS",
-                                                "LSAN_OPTIONS",
-                                                "CUDA_VISIBLE_DEVICES",
-                                                "ATEN_CPU_CAPABILITY"};
-  static constexpr std::string_view kPrefixes[] = {"LC_",     "OMP_", "MKL_",  "DNNL_",
-                                                   "ONEDNN_", "KMP_", "GLOO_", "NCCL_"};
-  for (const std::string_view allowed : kNames) {
-    if (name == allowed) return true;
-  }
-  for (const std::string_view prefix : kPrefixes) {
-    if (name.substr(0, prefix.size()) == prefix) return true;
-  }
-  return false;
 }
 
 }  // namespace
@@ -125,6 +100,13 @@ ChildProcess::~ChildProcess() {
   Reap(/*block=*/true);
 }
 
+int ChildProcess::Release() {
+  const int pid = pid_;
+  pid_ = -1;
+  pidfd_.Reset();
+  return pid;
+}
+
 void ChildProcess::Signal(int signal) {
   if (pid_ >= 0 && !state_.has_value())
     ::kill(pid_, signal);  // not reaped, so the pid is still its own
@@ -155,23 +137,4 @@ bool ChildProcess::IsStopped() const {
          ((*stat)[end + 2] == 'T' || (*stat)[end + 2] == 't');
 }
 
-std::vector<std::string> RankEnvironment(int threads) {
-  std::vector<std::string> environment;
-  for (char** entry = environ; *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const std::string_view name = text.substr(0, text.find('='));
-    if (name == "OMP_NUM_THREADS" || name == "OMP_WAIT_POLICY" || !IsAllowed(name)) continue;
-    environment.emplace_back(text);
-  }
-  environment.push_back(Cat("OMP_NUM_THREADS=", threads));
-  environment.push_back("OMP_WAIT_POLICY=passive");
-  // A row's logits are tens of MB: by default glibc maps and unmaps them each time, and a third of
-  // the CPU time goes into page faults. From the heap, never trimmed and in huge pages, it is a
-  // fiftieth; peak memory and bits stay the same.
-  environment.push_back("MALLOC_MMAP_MAX_=0");
-  environment.push_back("MALLOC_TRIM_THRESHOLD_=17179869184");
-  environment.push_back("GLIBC_TUNABLES=glibc.malloc.hugetlb=1");
-  return environment;
-}
-
-}  // namespace anamnesis::gang
+}  // namespace anamnesis

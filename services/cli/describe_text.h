@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page that `anamnesis describe JOB` prints. Thread-safe (pure).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace anamnesis::v1 {
+class Checkpoint;
+class Job;
+}  // namespace anamnesis::v1
+
+namespace anamnesis::cli {
+
+// `job` in the full view. Times are shown in `zone`.
+std::string DescribeText(const v1::Job& job, const std::vector<v1::Checkpoint>& checkpoints,
+                         absl::Time now, absl::TimeZone zone);
+
+}  // namespace anamnesis::cli

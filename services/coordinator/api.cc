@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/api.h"
+
+#include <openssl/crypto.h>
+
+#include "anamnesis/v1/checkpoint_service.grpc.pb.h"
+#include "anamnesis/v1/cluster_service.grpc.pb.h"
+#include "common/process/identity.h"
+#include "common/rpc/status.h"
+#include "services/coordinator/api_context.h"
+#include "services/coordinator/convert.h"
+#include "services/coordinator/job_service.h"
+
+namespace anamnesis::coordinator {
+namespace {
+
+class CheckpointServiceImpl final : public v1::CheckpointService::Service {
+ public:
+  explicit CheckpointServiceImpl(ApiContext& api) : api_(api) {}
+
+  grpc::Status ListCheckpoints(grpc::ServerContext* context,
+                               const v1::ListCheckpointsRequest* request,
+                               v1::ListCheckpointsResponse* response) override {
+    if (const Status allowed = api_.Authorize(*context); !allowed.ok()) return rpc::ToGrpc(allowed);
+    const StatusOr<JobSnapshot> job = api_.FindJob(request->parent());
+    if (!job.ok()) return rpc::ToGrpc(job.status());
+    const StatusOr<std::vector<core::Checkpoint>> all = api_.store.Checkpoints((*job)->id);
+    if (!all.ok()) return rpc::ToGrpc(all.status());
+    for (const core::Checkpoint& checkpoint : *all) {
+      v1::Checkpoint* out = response->add_checkpoints();
+      *out = ToProto((*job)->id, checkpoint);
+      out->set_state(PathExists(checkpoint.path + "/manifest.json") ? v1::CHECKPOINT_STATE_COMMITTED
+                                                                    : v1::CHECKPOINT_STATE_DELETED);
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  ApiContext& api_;
+};
+
+class ClusterServiceImpl final : public v1::ClusterService::Service {
+ public:
+  explicit ClusterServiceImpl(ApiContext& api) : api_(api) {}
+
+  grpc::Status GetCluster(grpc::ServerContext* context, const v1::GetClusterRequest*,
+                          v1::GetClusterResponse* response) override {
+    if (const Status allowed = api_.Authorize(*context); !allowed.ok()) return rpc::ToGrpc(allowed);
+    const LoopOptions& options = api_.loop.options();
+    response->set_version(api_.options.version);
+    response->set_data_directory(options.data_directory);
+    v1::Node* node = response->add_nodes();
+    node->set_name("nodes/" + HostName());
+    node->set_device("cpu");
+    node->set_threads_per_slot(static_cast<int32_t>(options.threads_per_slot));
+    for (int64_t slot = 0; slot < options.core.num_slots; ++slot) {
+      node->add_slots()->set_index(static_cast<int32_t>(slot));
+    }
+    for (const JobSnapshot& job : api_.board.All()) {
+      for (const core::Attempt& attempt : job->attempts) {
+        if (!attempt.holds_slots) continue;
+        for (const int64_t slot : attempt.slots) {
+          if (slot < node->slots_size()) {
+            node->mutable_slots(static_cast<int>(slot))->set_job(NameOf(job->id));
+          }
+        }
+      }
+    }
+    return grpc::Status::OK;
+  }
+
+ private:
+  ApiContext& api_;
+};
+
+}  // namespace
+
+Status ApiContext::Authorize(const grpc::ServerContextBase& context) const {
+  if (options.token.empty()) return absl::OkStatus();
+  const std::string expected = "Bearer " + options.token;
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("authorization");
+  if (found != metadata.end() && found->second.size() == expected.size() &&
+      ::CRYPTO_memcmp(found->second.data(), expected.data(), expected.size()) == 0) {
+    return absl::OkStatus();
+  }
+  return Status(absl::StatusCode::kUnauthenticated,
+                "this address needs the coordinator's token: authorization: Bearer TOKEN");
+}
+
+std::string ApiContext::ActorOf(const grpc::ServerContextBase&) const { return "user"; }
+
+StatusOr<JobSnapshot> ApiContext::FindJob(const std::string& name) const {
+  ANAM_ASSIGN_OR_RETURN(const core::JobId id, JobIdFromName(name));
+  JobSnapshot job = board.Find(id);
+  if (job == nullptr) return NotFound("no job ", NameOf(id));
+  return job;
+}
+
+struct Api::Services {
+  ApiContext context;
+  JobServiceImpl jobs{context};
+  CheckpointServiceImpl checkpoints{context};
+  ClusterServiceImpl cluster{context};
+};
+
+Api::Api(ApiOptions options, Loop& loop, Board& board, store::Store& store,
+         const launch::LocalLauncher& launcher)
+    : services_(new Services{.context = {std::move(options), loop, board, store, launcher}}) {}
+Api::~Api() = default;
+
+void Api::Register(grpc::ServerBuilder* builder) {
+  builder->RegisterService(&services_->jobs);
+  builder->RegisterService(&services_->checkpoints);
+  builder->RegisterService(&services_->cluster);
+}
+
+}  // namespace anamnesis::coordinator

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loop: the only writer. It takes what others post, applies it, decides, makes all of it durable in
+// one transaction, and only then answers and acts. Events that come while the disk is busy wait for
+// the next transaction: group commit without a waiting window.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/io/file.h"
+#include "services/coordinator/board.h"
+#include "services/coordinator/log.h"
+#include "services/coordinator/session_hub.h"
+#include "services/coordinator/telemetry.h"
+#include "services/core/apply.h"
+#include "services/core/decide.h"
+#include "services/launch/local.h"
+#include "services/store/store.h"
+
+namespace anamnesis::coordinator {
+
+struct LoopOptions {
+  core::Options core;
+  int64_t threads_per_slot = 1;
+  std::string data_directory;
+};
+
+// What a worker needs to know of an epoch.
+v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options);
+
+class Loop {
+ public:
+  struct Parts {  // all outlive the loop
+    store::Store& store;
+    launch::LocalLauncher& launcher;
+    Board& board;
+    SessionHub& sessions;
+    Telemetry& telemetry;
+    Log& log;
+    const Clock& clock;
+  };
+  struct Applied {
+    JobSnapshot job;       // after the event; nullptr for an event without a job
+    bool created = false;  // of core::Outcome
+  };
+  // Called on the loop's thread once the event is durable, or refused.
+  using Reply = std::function<void(const StatusOr<Applied>&)>;
+
+  // Loads the store, adopts the workers that still run.
+  static StatusOr<std::unique_ptr<Loop>> Create(LoopOptions options, Parts parts);
+
+  // Any thread.
+  void Post(core::Event event, Reply reply = nullptr);
+  // Runs on the loop's thread beside the events: to read the state. Any thread may ask.
+  void Ask(std::function<void(const core::State&)> question);
+  // Ends Run: at once (workers go on), or with `park` once no worker is left.
+  void Shutdown(bool park);
+  // Kills the workers that are left while parking.
+  void KillWorkers();
+
+  void Run();
+
+  const LoopOptions& options() const { return options_; }
+
+ private:
+  struct Command {
+    core::Event event;
+    Reply reply;
+    absl::Duration posted;  // monotonic
+  };
+  struct Pending {  // of one transaction
+    std::set<core::JobId> changed;
+    store::Batch batch;
+    std::vector<std::function<void()>> after;  // once durable
+    std::vector<std::pair<Reply, Status>> refused;
+    std::vector<std::pair<Reply, std::pair<core::JobId, bool>>> accepted;
+    std::map<core::JobId, int64_t> acknowledged;
+  };
+
+  Loop(LoopOptions options, Parts parts, FileDescriptor event);
+  Status Restore();
+  core::Now Now() const { return {parts_.clock.Now(), parts_.clock.Monotonic()}; }
+  void Ring() const;
+  void Wait();
+  void Turn();
+  void Take(const Command& command, const core::Now& now, Pending* pending);
+  StatusOr<core::Outcome> Apply(const core::Event& event, const core::Now& now, Pending* pending);
+  void DecideAll(const core::Now& now, Pending* pending);
+  bool Carry(const core::Decision& decision, const core::Now& now, Pending* pending);
+  void Place(const core::Place& place, const core::Now& now, Pending* pending);
+  void Launch(core::JobId job, int64_t epoch, const std::string& token);
+  void TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool leave);
+  void Kill(const core::Kill& kill);
+  void Finish(Pending* pending);
+  void Undo(const Status& status, Pending* pending);
+  bool ShouldEnd() const;
+
+  const LoopOptions options_;
+  const Parts parts_;
+  const FileDescriptor event_;
+  core::State state_;
+
+  std::mutex mutex_;
+  std::vector<Command> commands_;
+  std::vector<std::function<void(const core::State&)>> questions_;
+  std::atomic<bool> ending_ = false, parking_ = false, killing_ = false;
+
+  // What a worker was told already, so that it is not told again at every turn.
+  struct Told {
+    int64_t epoch = 0;
+    bool leave = false;
+    absl::Duration deadline;  // monotonic
+    bool SaysMoreThan(const Told& other) const;
+  };
+  std::map<core::JobId, Told> told_stop_;
+  std::map<core::JobId, bool> told_kill_;  // at once
+};
+
+}  // namespace anamnesis::coordinator

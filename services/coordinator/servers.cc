@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/servers.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/server_posix.h>
+
+#include "common/rpc/address.h"
+#include "services/coordinator/unix_listener.h"
+#include "services/coordinator/worker_service.h"
+
+namespace anamnesis::coordinator {
+namespace {
+
+void SetLimits(grpc::ServerBuilder* builder) {
+  builder->SetMaxReceiveMessageSize(rpc::kMaxMessageBytes);
+  builder->SetMaxSendMessageSize(rpc::kMaxMessageBytes);
+  builder->AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                              rpc::kKeepaliveMs / 2);
+  builder->AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
+  builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+}
+
+StatusOr<std::unique_ptr<UnixListener>> Listen(const std::string& path, grpc::Server* server) {
+  return UnixListener::Start(path, [server](FileDescriptor connection) {
+    grpc::AddInsecureChannelFromFd(server, connection.Release());
+  });
+}
+
+}  // namespace
+
+struct Servers::Parts {
+  std::unique_ptr<Api> api, tcp_api;
+  std::unique_ptr<WorkerServiceImpl> workers;
+  std::unique_ptr<grpc::Server> public_server, worker_server, tcp_server;
+  std::unique_ptr<UnixListener> public_listener, worker_listener;  // end before their servers
+  std::string tcp_address;
+};
+
+Servers::Servers(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+Servers::~Servers() { Shutdown(absl::ZeroDuration()); }
+std::string Servers::tcp_address() const { return parts_->tcp_address; }
+
+StatusOr<std::unique_ptr<Servers>> Servers::Start(const ServersOptions& options, Loop& loop,
+                                                  Board& board, store::Store& store,
+                                                  SessionHub& sessions,
+                                                  const launch::LocalLauncher& launcher) {
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  auto parts = std::make_unique<Parts>();
+  ApiOptions open = options.api;
+  open.token.clear();
+  parts->api = std::make_unique<Api>(open, loop, board, store, launcher);
+  parts->workers = std::make_unique<WorkerServiceImpl>(loop, sessions);
+  {
+    grpc::ServerBuilder builder;
+    SetLimits(&builder);
+    parts->api->Register(&builder);
+    parts->public_server = builder.BuildAndStart();
+  }
+  {
+    grpc::ServerBuilder builder;
+    SetLimits(&builder);
+    builder.RegisterService(parts->workers.get());
+    parts->worker_server = builder.BuildAndStart();
+  }
+  if (!options.listen.empty()) {
+    ANAM_ASSIGN_OR_RETURN(rpc::Address address, rpc::ParseAddress(options.listen));
+    parts->tcp_api = std::make_unique<Api>(options.api, loop, board, store, launcher);
+    grpc::ServerBuilder builder;
+    SetLimits(&builder);
+    int port = 0;
+    builder.AddListeningPort(address.GrpcTarget(), grpc::InsecureServerCredentials(), &port);
+    parts->tcp_api->Register(&builder);
+    parts->tcp_server = builder.BuildAndStart();
+    if (parts->tcp_server == nullptr || port == 0) {
+      return InvalidArgument("--listen ", options.listen,
+                             ": cannot listen there: the address is in use or not this machine's");
+    }
+    address.port = port;
+    parts->tcp_address = address.Text();
+  }
+  ANAM_ASSIGN_OR_RETURN(parts->worker_listener,
+                        Listen(options.worker_socket, parts->worker_server.get()));
+  ANAM_ASSIGN_OR_RETURN(parts->public_listener,
+                        Listen(options.public_socket, parts->public_server.get()));
+  return std::unique_ptr<Servers>(new Servers(std::move(parts)));
+}
+
+void Servers::Shutdown(absl::Duration patience) {
+  parts_->public_listener.reset();
+  parts_->worker_listener.reset();
+  const auto deadline = absl::ToChronoTime(absl::Now() + patience);
+  for (const auto& server : {&parts_->public_server, &parts_->tcp_server, &parts_->worker_server}) {
+    if (*server) (*server)->Shutdown(deadline);
+    server->reset();
+  }
+}
+
+}  // namespace anamnesis::coordinator

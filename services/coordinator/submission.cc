@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/submission.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "common/config/job_config.h"
+
+namespace anamnesis::coordinator {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxConfigBytes = 1u << 20;
+constexpr size_t kMaxNameBytes = 200;
+
+Status CheckText(const std::string& field, const std::string& text) {
+  if (text.size() > kMaxNameBytes) {
+    return InvalidArgument(field, ": ", text.size(), " bytes, expected at most ", kMaxNameBytes);
+  }
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      return InvalidArgument(field, ": holds a control character");
+    }
+  }
+  return absl::OkStatus();
+}
+
+Status CheckFields(const v1::CreateJobRequest& request) {
+  const v1::JobSpec& spec = request.spec();
+  if (spec.config_yaml().size() > kMaxConfigBytes) {
+    return InvalidArgument("spec.config_yaml: ", spec.config_yaml().size(),
+                           " bytes, expected at most ", kMaxConfigBytes);
+  }
+  if (!spec.working_directory().starts_with("/")) {
+    return InvalidArgument("spec.working_directory: expected an absolute path");
+  }
+  if (spec.has_ranks() && spec.ranks() < 1) {
+    return InvalidArgument("spec.ranks: ", spec.ranks(), ", expected a number from 1");
+  }
+  ANAM_RETURN_IF_ERROR(CheckText("spec.display_name", spec.display_name()));
+  ANAM_RETURN_IF_ERROR(CheckText("spec.project", spec.project()));
+  return CheckText("request_id", request.request_id());
+}
+
+// Links are followed: a link out of a root is outside.
+bool LiesBeneath(const std::string& path, const std::vector<std::string>& roots) {
+  std::error_code error;
+  const fs::path real = fs::weakly_canonical(path, error);
+  if (error) return false;
+  return std::any_of(roots.begin(), roots.end(), [&](const std::string& root) {
+    const fs::path relative = real.lexically_relative(fs::weakly_canonical(root, error));
+    return !relative.empty() && *relative.begin() != "..";
+  });
+}
+
+Status CheckRoots(const config::JobConfig& config, const std::vector<std::string>& roots) {
+  if (roots.empty()) return absl::OkStatus();
+  const std::pair<const char*, const std::string&> paths[] = {
+      {"training.output_dir", config.training.output_dir},
+      {"data.data_dir", config.data.data_dir},
+      {"data.vocab_filepath", config.data.vocab_filepath},
+      {"data.labels_filepath", config.data.labels_filepath},
+      {"data.medical_lookup_filepath", config.data.medical_lookup_filepath},
+      {"data.lab_lookup_filepath", config.data.lab_lookup_filepath},
+      {"data.region_lookup_filepath", config.data.region_lookup_filepath},
+      {"data.time_lookup_filepath", config.data.time_lookup_filepath}};
+  for (const auto& [key, path] : paths) {
+    if (!path.empty() && !LiesBeneath(path, roots)) {
+      return PermissionDenied(key, ": ", path, " is outside the coordinator's --root folders");
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+StatusOr<core::Submit> MakeSubmission(const v1::CreateJobRequest& request, const std::string& actor,
+                                      const SubmissionRules& rules) {
+  ANAM_RETURN_IF_ERROR(CheckFields(request));
+  const v1::JobSpec& spec = request.spec();
+  ANAM_ASSIGN_OR_RETURN(const config::Task task, config::TaskFromName(spec.task()));
+  const std::string name = spec.config_name().empty() ? "configuration" : spec.config_name();
+  const std::vector<std::string> overrides(spec.overrides().begin(), spec.overrides().end());
+  ANAM_ASSIGN_OR_RETURN(
+      const config::JobConfig config,
+      config::ParseJobConfig(
+          {.name = name, .text = spec.config_yaml(), .working_directory = spec.working_directory()},
+          task, overrides));
+  ANAM_RETURN_IF_ERROR(CheckRoots(config, rules.roots));
+  core::Submit submit;
+  submit.request_id = request.request_id();
+  submit.actor = actor;
+  submit.spec = {.task = spec.task(),
+                 .config_yaml = spec.config_yaml(),
+                 .overrides = overrides,
+                 .working_directory = spec.working_directory(),
+                 .config_name = name,
+                 .display_name = spec.display_name(),
+                 .project = spec.project().empty() ? "default" : spec.project(),
+                 .priority = spec.priority()};
+  submit.resolved = {.spec_json = config.resolved.dump(),
+                     .output_dir = config.training.output_dir,
+                     .ranks = spec.has_ranks() ? spec.ranks() : config.ranks.value_or(1),
+                     .notes = config.notes};
+  return submit;
+}
+
+}  // namespace anamnesis::coordinator

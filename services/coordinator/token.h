@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// The token of the TCP address, and the note by which the user's own commands find it.
+#pragma once
+
+#include <string>
+
+#include "services/coordinator/up_options.h"
+
+namespace anamnesis::coordinator {
+
+struct Token {
+  std::string value;  // "" with --insecure
+  std::string file;   // "" with --insecure
+};
+
+// Of --token-file (mode 0600, kPermissionDenied else), or made in the data directory on loopback;
+// kInvalidArgument for another address without --insecure.
+StatusOr<Token> TokenFor(const UpOptions& options);
+
+// Notes address and token file in the user's context ($XDG_CONFIG_HOME/anamnesis/context.json).
+Status NoteContext(const std::string& address, const Token& token);
+
+}  // namespace anamnesis::coordinator

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/up_options.h"
+
+#include <sched.h>
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "common/io/data_directory.h"
+
+namespace anamnesis::coordinator {
+namespace {
+
+constexpr int kUsageError = 2;
+
+int64_t UsableCores() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+std::string Absolute(const std::string& path) {
+  std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
+  while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
+  return absolute;
+}
+
+}  // namespace
+
+std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
+  UpOptions options;
+  CLI::App app(
+      "Starts the coordinator of this machine: it accepts jobs, runs them here and keeps its state "
+      "in the data directory.",
+      "anamnesis up");
+  app.footer(
+      "Example:\n  anamnesis up --slots 2\n"
+      "The first Ctrl-C lets running jobs save and parks them, the second kills them. Parked jobs "
+      "go on with the next `anamnesis up`.");
+  std::optional<int64_t> slots;
+  const CLI::Range positive(int64_t{1}, int64_t{4096});
+  app.add_option("--data-dir", options.data_dir,
+                 "State, shards and indexes (default: $XDG_STATE_HOME/anamnesis)")
+      ->type_name("DIR");
+  app.add_option("--slots", slots, "Ranks that run here at the same time (default: cores)")
+      ->check(positive);
+  app.add_option("--threads-per-slot", options.threads_per_slot, "CPU threads of a rank")
+      ->check(positive);
+  app.add_option("--root", options.roots,
+                 "Folder beneath which the paths of jobs must lie; may be repeated (default: "
+                 "wherever this user may read and write)")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  app.add_option("--listen", options.listen,
+                 "Also listen on TCP; needs a token (on loopback one is made) or --insecure")
+      ->type_name("HOST:PORT");
+  app.add_flag("--insecure", options.insecure, "With --listen: no token, for anybody who connects");
+  app.add_option("--token-file", options.token_file,
+                 "With --listen: file of mode 0600 with the token")
+      ->type_name("FILE");
+  app.add_option("--metrics", options.metrics, "Serve /metrics for Prometheus")
+      ->type_name("HOST:PORT");
+  app.add_flag("--detach", options.detach, "Return once it serves; it survives the logout");
+  try {
+    app.parse(argc, argv);
+    if (options.data_dir.empty()) {
+      const StatusOr<std::string> directory = DefaultDataDirectory();
+      if (!directory.ok()) throw CLI::ValidationError("--data-dir", MessageOf(directory.status()));
+      options.data_dir = *directory;
+    }
+    if (options.listen.empty() && (options.insecure || !options.token_file.empty())) {
+      throw CLI::ValidationError("--insecure and --token-file", "need --listen");
+    }
+  } catch (const CLI::ParseError& error) {
+    const bool help = error.get_exit_code() == 0;
+    app.exit(error);
+    *exit_code = help ? 0 : kUsageError;
+    return std::nullopt;
+  }
+  options.data_dir = Absolute(options.data_dir);
+  for (std::string& root : options.roots) root = Absolute(root);
+  options.slots = slots.value_or(std::max<int64_t>(1, UsableCores() / options.threads_per_slot));
+  return options;
+}
+
+}  // namespace anamnesis::coordinator

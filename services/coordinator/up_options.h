@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// The arguments of `anamnesis up`.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/status.h"
+
+namespace anamnesis::coordinator {
+
+struct UpOptions {
+  std::string data_dir;  // absolute
+  int64_t slots = 1;
+  int64_t threads_per_slot = 1;
+  std::vector<std::string> roots;  // absolute
+  std::string listen;              // HOST:PORT; "" for the Unix socket alone
+  bool insecure = false;
+  std::string token_file;
+  std::string metrics;  // HOST:PORT; "" for none
+  bool detach = false;
+};
+
+// Nothing, with `exit_code` set, when the process is to end (usage error: 2; --help: 0).
+std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code);
+
+}  // namespace anamnesis::coordinator

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/coordinator/worker_service.h"
+
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "common/rpc/status.h"
+#include "services/coordinator/convert.h"
+
+namespace anamnesis::coordinator {
+namespace {
+
+constexpr int kProtocolVersion = 1;
+
+StatusOr<core::JobId> CheckHello(const v1::SessionRequest& request) {
+  if (!request.has_hello()) return InvalidArgument("a session begins with hello");
+  if (request.hello().protocol_version() != kProtocolVersion) {
+    return FailedPrecondition("protocol version ", request.hello().protocol_version(),
+                              ", this coordinator speaks ", kProtocolVersion,
+                              "; install worker and coordinator of one release");
+  }
+  return JobIdFromName(request.hello().job_id());
+}
+
+// One worker's stream; lives until gRPC is done with it and nobody has a link to it.
+class SessionReactor final
+    : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>,
+      public SessionLink,
+      public std::enable_shared_from_this<SessionReactor> {
+ public:
+  SessionReactor(Loop& loop, SessionHub& sessions) : loop_(loop), sessions_(sessions) {}
+
+  void Begin() {
+    self_ = shared_from_this();
+    StartRead(&request_);
+  }
+
+  void Push(v1::SessionResponse message) override {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (closed_) return;
+      outbox_.push_back(std::move(message));
+    }
+    Advance();
+  }
+
+  void Close(const Status& status) override {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!closed_) closed_ = status;
+    }
+    Advance();
+  }
+
+  void OnReadDone(bool ok) override {
+    if (!ok) return Close(Unavailable("the worker has closed the session"));
+    if (!job_) return Attach(request_);  // goes on reading once it is accepted
+    Take(request_);
+    StartRead(&request_);
+  }
+
+  void OnWriteDone(bool ok) override {
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      writing_ = false;
+      outbox_.pop_front();
+      if (!ok) outbox_.clear();
+      if (!ok && !closed_) closed_ = Unavailable("the worker is gone");
+    }
+    Advance();
+  }
+
+  void OnCancel() override { Close(Unavailable("the worker has cancelled the session")); }
+
+  void OnDone() override {
+    if (job_ && sessions_.Unregister(*job_, this)) {
+      loop_.Post(core::Detached{.job = *job_, .epoch = epoch_});
+    }
+    self_.reset();
+  }
+
+ private:
+  // Starts the next write, or ends the stream.
+  void Advance() {
+    std::optional<Status> end;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (writing_ || finished_) return;
+      if (!outbox_.empty()) {
+        writing_ = true;
+      } else if (closed_) {
+        finished_ = true;
+        end = closed_;
+      } else {
+        return;
+      }
+    }
+    if (end) {
+      Finish(rpc::ToGrpc(*end));
+    } else {
+      StartWrite(&outbox_.front());  // stays in place until it is written
+    }
+  }
+
+  void Take(const v1::SessionRequest& request) {
+    const auto close_if_refused = [link =
+                                       shared_from_this()](const StatusOr<Loop::Applied>& applied) {
+      if (!applied.ok()) link->Close(applied.status());
+    };
+    if (request.has_report()) {
+      const StatusOr<core::Reported> report = FromProto(*job_, request.report());
+      if (!report.ok()) return Close(report.status());
+      loop_.Post(*report, close_if_refused);
+    } else if (request.has_commit()) {
+      TakeCommit(request.commit());
+    } else if (request.has_heartbeat()) {
+      loop_.Post(core::Heard{.job = *job_, .epoch = request.heartbeat().epoch()},
+                 [link = shared_from_this()](const StatusOr<Loop::Applied>& applied) {
+                   if (!applied.ok()) return link->Close(applied.status());
+                   v1::SessionResponse response;
+                   response.mutable_ack()->set_sequence(applied->job->acknowledged_sequence);
+                   link->Push(std::move(response));
+                 });
+    } else {
+      Close(InvalidArgument("a session holds one hello, reports, commits and heartbeats"));
+    }
+  }
+
+  void Attach(const v1::SessionRequest& request) {
+    const StatusOr<core::JobId> job = CheckHello(request);
+    if (!job.ok()) return Close(job.status());
+    job_ = *job;
+    epoch_ = request.hello().epoch();
+    const v1::Hello& hello = request.hello();
+    loop_.Post(core::Attached{.job = *job_,
+                              .epoch = epoch_,
+                              .token = hello.token(),
+                              .reattach = hello.reattach(),
+                              .host = hello.host(),
+                              .pid = hello.pid()},
+               [this, link = shared_from_this()](const StatusOr<Loop::Applied>& applied) {
+                 if (!applied.ok()) return Close(applied.status());
+                 v1::SessionResponse response;
+                 *response.mutable_grant() = MakeGrant(*applied->job, loop_.options());
+                 Push(std::move(response));
+                 sessions_.Register(*job_, link);
+                 StartRead(&request_);
+               });
+  }
+
+  void TakeCommit(const v1::CommitRequest& request) {
+    core::Commit commit;
+    commit.job = *job_;
+    commit.epoch = request.epoch();
+    commit.checkpoint.step = request.step();
+    commit.checkpoint.sha256 = request.sha256();
+    commit.name = request.name();
+    loop_.Post(std::move(commit),
+               [link = shared_from_this(), request](const StatusOr<Loop::Applied>& applied) {
+                 if (applied.status().code() == absl::StatusCode::kUnavailable ||
+                     applied.status().code() == absl::StatusCode::kResourceExhausted) {
+                   return link->Close(applied.status());  // asked again in the next session
+                 }
+                 v1::SessionResponse response;
+                 v1::CommitReply& reply = *response.mutable_commit();
+                 reply.set_epoch(request.epoch());
+                 reply.set_step(request.step());
+                 reply.set_granted(applied.ok());
+                 if (!applied.ok()) reply.set_reason(MessageOf(applied.status()));
+                 link->Push(std::move(response));
+               });
+  }
+
+  Loop& loop_;
+  SessionHub& sessions_;
+  std::shared_ptr<SessionReactor> self_;  // until OnDone
+  v1::SessionRequest request_;            // being read
+  std::optional<core::JobId> job_;        // after hello; written by reads only
+  int64_t epoch_ = 0;
+
+  std::mutex mutex_;
+  std::deque<v1::SessionResponse> outbox_;  // the first is being written while writing_
+  bool writing_ = false, finished_ = false;
+  std::optional<Status> closed_;
+};
+
+}  // namespace
+
+grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* WorkerServiceImpl::Session(
+    grpc::CallbackServerContext*) {
+  const auto reactor = std::make_shared<SessionReactor>(loop_, sessions_);
+  reactor->Begin();
+  return reactor.get();
+}
+
+}  // namespace anamnesis::coordinator

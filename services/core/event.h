@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that can happen to the control plane: the only way its state changes (apply.h).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "services/core/job.h"
+
+namespace anamnesis::core {
+
+// --- by users
+struct Submit {
+  JobSpec spec;
+  Resolved resolved;
+  std::string request_id;  // "" for none
+  std::string actor;
+};
+struct Cancel {
+  JobId job{};
+  absl::Duration grace = absl::Minutes(10);
+  std::string actor;
+};
+struct Pause {
+  JobId job{};
+  std::string actor;
+};
+struct Resume {
+  JobId job{};
+  std::string actor;
+};
+
+// --- by the coordinator
+// A new epoch of the job. With `keep_worker` the attempt before ended with its worker alive, which
+// takes the new one: token, process and slots go over.
+struct Assign {
+  JobId job{};
+  std::vector<int64_t> slots;
+  std::string token;
+  bool keep_worker = false;
+};
+struct Launched {
+  JobId job{};
+  int64_t epoch = 0;
+  WorkerProcess worker;
+};
+struct LaunchFailed {
+  JobId job{};
+  int64_t epoch = 0;
+  std::string message;
+};
+// The process is gone; its slots are free.
+struct WorkerGone {
+  JobId job{};
+  int64_t epoch = 0;
+  Reason reason = Reason::kWorkerLost;  // or kReboot
+  std::string message;
+};
+struct LeaseExpired {
+  JobId job{};
+  int64_t epoch = 0;
+};
+// The coordinator shuts down: active jobs save, stop and become queued. Undone by a new start.
+struct Park {};
+
+// --- by workers; each names its epoch, a stale one is refused (kAborted, IsStaleEpoch)
+struct Attached {
+  JobId job{};
+  int64_t epoch = 0;
+  std::string token;
+  bool reattach = false;
+  std::string host;
+  int64_t pid = 0;
+};
+struct Heard {  // any message: renews the lease
+  JobId job{};
+  int64_t epoch = 0;
+};
+struct Detached {  // the session broke; the lease runs on
+  JobId job{};
+  int64_t epoch = 0;
+};
+struct PhaseReported {
+  AttemptState state = AttemptState::kPreparing;  // or kRendezvous
+  std::string phase;
+  int64_t done = 0, total = 0;
+};
+struct StartedReported {
+  int64_t total_steps = 0, resumed_step = 0;
+  int64_t steps_executed_before = 0;  // as the run's own folder counted them
+  std::vector<int64_t> kept_ranks;
+  std::vector<std::string> notes;
+};
+struct StepReported {
+  int64_t step = 0;
+  double epoch = 0, loss = 0, grad_norm = 0, learning_rate = 0;
+  int64_t tokens = 0;
+  double seconds = 0;
+};
+struct EvalReported {
+  int64_t step = 0;
+  double epoch = 0, loss = 0;
+};
+struct SavedReported {
+  int64_t step = 0;
+  std::string path;
+  double seconds = 0;
+};
+struct FailedReported {
+  Reason reason = Reason::kRankFailed;
+  std::string message;
+  int64_t last_step = 0;
+};
+struct StoppedReported {  // as told, or by a SIGTERM to the worker
+  int64_t last_step = 0;
+  bool saved = false;
+};
+struct DoneReported {
+  int64_t step = 0;
+  std::string final_sha256, path;
+};
+struct Reported {
+  JobId job{};
+  int64_t epoch = 0;
+  int64_t sequence = 0;  // a number already seen changes nothing
+  absl::Time time;
+  std::variant<PhaseReported, StartedReported, StepReported, EvalReported, SavedReported,
+               FailedReported, StoppedReported, DoneReported>
+      what;
+};
+// May the staged checkpoint become visible?
+struct Commit {
+  JobId job{};
+  int64_t epoch = 0;
+  Checkpoint checkpoint;
+  // Its folder in the output folder. final_model ends the run and is fenced like a checkpoint, but
+  // is none: nothing continues from it.
+  std::string name = "checkpoint";
+};
+
+using Event =
+    std::variant<Submit, Cancel, Pause, Resume, Assign, Launched, LaunchFailed, WorkerGone,
+                 LeaseExpired, Park, Attached, Heard, Detached, Reported, Commit>;
+
+}  // namespace anamnesis::core

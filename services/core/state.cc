@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "services/core/state.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace anamnesis::core {
+
+absl::Duration LeaseEnd(const Session& session, const Options& options) {
+  return session.last_heard + (session.launching ? options.launch_patience : options.lease);
+}
+
+const Job* State::Find(JobId id) const {
+  const auto found = jobs.find(id);
+  return found == jobs.end() ? nullptr : &found->second;
+}
+
+Job* State::Find(JobId id) {
+  const auto found = jobs.find(id);
+  return found == jobs.end() ? nullptr : &found->second;
+}
+
+const Session* State::FindSession(const Job& job) const {
+  if (job.attempts.empty()) return nullptr;
+  const auto found = sessions.find({job.id, job.attempts.back().epoch});
+  return found == sessions.end() ? nullptr : &found->second;
+}
+
+Session* State::FindSession(const Job& job) {
+  return const_cast<Session*>(std::as_const(*this).FindSession(job));
+}
+
+void Index(const Job& job, State* state) {
+  const bool holds_slots = !job.attempts.empty() && job.attempts.back().holds_slots;
+  if (!IsTerminal(job.state) || holds_slots) {
+    state->live.insert(job.id);
+  } else {
+    state->live.erase(job.id);
+  }
+  const std::string& folder = job.resolved.output_dir;
+  if (folder.empty()) return;
+  if (!IsTerminal(job.state)) {
+    state->by_output_dir[folder] = job.id;
+  } else if (const auto owner = state->by_output_dir.find(folder);
+             owner != state->by_output_dir.end() && owner->second == job.id) {
+    state->by_output_dir.erase(owner);
+  }
+}
+
+State Restore(std::vector<Job> jobs, int64_t next_job_id, const Now& now) {
+  State state;
+  state.next_job_id = next_job_id;
+  for (Job& job : jobs) {
+    const JobId id = job.id;
+    if (!job.request_id.empty()) state.by_request_id[job.request_id] = id;
+    if (!job.attempts.empty() && job.attempts.back().holds_slots) {
+      state.sessions[{id, job.attempts.back().epoch}] = {.last_heard = now.monotonic,
+                                                         .idle_since = now.monotonic};
+    }
+    Index(job, &state);
+    state.next_job_id = std::max(state.next_job_id, static_cast<int64_t>(id) + 1);
+    state.jobs.emplace(id, std::move(job));
+  }
+  return state;
+}
+
+std::vector<int64_t> FreeSlots(const State& state, const Options& options) {
+  std::vector<bool> held(static_cast<size_t>(options.num_slots), false);
+  for (const auto& [key, session] : state.sessions) {
+    for (const int64_t slot : state.Find(key.first)->attempts.back().slots) {
+      // A start with fewer --slots leaves attempts on slots that are no more.
+      if (slot < options.num_slots) held[static_cast<size_t>(slot)] = true;
+    }
+  }
+  std::vector<int64_t> free;
+  for (int64_t slot = 0; slot < options.num_slots; ++slot) {
+    if (!held[static_cast<size_t>(slot)]) free.push_back(slot);
+  }
+  return free;
+}
+
+}  // namespace anamnesis::core

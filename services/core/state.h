@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// All that the coordinator knows. Jobs are durable (services/store); the rest is made anew at every
+// start. Changed by Apply alone. Thread-compatible.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "services/core/job.h"
+
+namespace anamnesis::core {
+
+struct Now {
+  absl::Time wall;           // for stamps
+  absl::Duration monotonic;  // for leases
+};
+
+struct Options {
+  int64_t num_slots = 1;
+  absl::Duration heartbeat_interval = absl::Seconds(2);
+  absl::Duration lease = absl::Seconds(6);
+  absl::Duration launch_patience = absl::Seconds(60);   // between launch and the first attach
+  absl::Duration retry_base = absl::Milliseconds(250);  // doubles with each failure in a row
+  absl::Duration retry_limit = absl::Minutes(5);
+  int64_t equal_failures = 3;
+  absl::Duration kill_patience = absl::Seconds(10);  // a lost worker is told to end, then killed
+};
+
+// What is known of an attempt's worker in this life of the coordinator. Times are monotonic.
+struct Session {
+  bool attached = false;
+  // Assigned in this life and not attached yet: launch_patience takes the place of the lease.
+  bool launching = false;
+  // Or assigned, or restored.
+  absl::Duration last_heard = absl::ZeroDuration();
+  // Once the attempt is over: since when the worker has nothing to do.
+  absl::Duration idle_since = absl::ZeroDuration();
+};
+
+// When the worker's lease is over: from that moment on, not after it.
+absl::Duration LeaseEnd(const Session& session, const Options& options);
+
+// Between Park and the kill of what has not stopped by then.
+inline constexpr absl::Duration kParkGrace = absl::Minutes(10);
+
+struct State {
+  std::map<JobId, Job> jobs;
+  int64_t next_job_id = 1;
+  std::map<std::string, JobId> by_request_id;
+  // By job and epoch, of exactly the attempts that hold slots: those that are not over, and those
+  // that are while their process may be alive.
+  std::map<std::pair<JobId, int64_t>, Session> sessions;
+  std::set<JobId> live;                        // not terminal, or holds slots: what Decide looks at
+  std::map<std::string, JobId> by_output_dir;  // of jobs that are not terminal
+  bool parking = false;
+  absl::Duration park_time;  // monotonic, when parking began
+
+  const Job* Find(JobId id) const;
+  Job* Find(JobId id);
+  // The session of the job's last attempt if that one holds slots, else nullptr.
+  const Session* FindSession(const Job& job) const;
+  Session* FindSession(const Job& job);
+};
+
+// Brings `live` and `by_output_dir` up to date with one job.
+void Index(const Job& job, State* state);
+
+// The state after a start from stored jobs: indices made; every attempt that holds slots has a full
+// lease from now on, in which its worker may come back.
+State Restore(std::vector<Job> jobs, int64_t next_job_id, const Now& now);
+
+// Slots that no attempt holds, ascending.
+std::vector<int64_t> FreeSlots(const State& state, const Options& options);
+
+}  // namespace anamnesis::core

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/agent/serve.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+
+#include "anamnesis/v1/worker_service.pb.h"
+#include "common/io/file.h"
+#include "workers/agent/machine.h"
+#include "workers/agent/reporting.h"
+#include "workers/agent/reports.h"
+#include "workers/agent/session.h"
+#include "workers/agent/stop_thread.h"
+#include "workers/agent/train.h"
+
+namespace anamnesis::agent {
+namespace {
+
+// How long a worker without a coordinator waits for one before it gives its place up.
+constexpr absl::Duration kOrphanPatience = absl::Hours(1);
+
+StatusOr<RunOptions> OptionsOf(const v1::Grant& grant, const std::string& job_id) {
+  const v1::JobSpec& spec = grant.spec();
+  if (::chdir(spec.working_directory().c_str()) != 0) {
+    return InvalidArgument("working_directory: ", spec.working_directory(),
+                           ": cannot be entered: ", ErrnoText(errno));
+  }
+  const std::string folder = Cat(grant.data_directory(), "/jobs/", job_id);
+  ANAM_RETURN_IF_ERROR(MakeDirectories(folder));
+  RunOptions options;
+  options.config_path = folder + "/spec.yaml";
+  ANAM_RETURN_IF_ERROR(WriteFileDurably(options.config_path, spec.config_yaml()));
+  ANAM_ASSIGN_OR_RETURN(options.task, config::TaskFromName(spec.task()));
+  options.overrides.assign(spec.overrides().begin(), spec.overrides().end());
+  options.ranks = grant.ranks();
+  options.slots = grant.ranks();
+  if (grant.threads_per_rank() > 0) options.threads_per_rank = grant.threads_per_rank();
+  options.data_dir = grant.data_directory();
+  options.service =
+      ServiceRun{.run_id = grant.run_id(), .epoch = static_cast<uint64_t>(grant.epoch())};
+  return options;
+}
+
+void ReportDone(const Attempt& attempt, int64_t epoch, const gang::Outcome& outcome,
+                Session& session) {
+  v1::Report report = NewReport(epoch);
+  v1::DoneReport& done = *report.mutable_done();
+  done.set_path(attempt.output.directory + "/final_model");
+  if (!outcome.done.empty()) {
+    done.set_step(outcome.done[0].step);
+    done.set_final_sha256(outcome.done[0].final_sha256);
+    done.set_tokens(outcome.done[0].tokens_trained);
+    done.set_train_loss(outcome.done[0].train_loss);
+  } else {  // an earlier attempt finished it, and its word was lost
+    const StatusOr<std::string> sha256 = FileSha256(done.path() + "/adapter_model.safetensors");
+    if (sha256.ok()) done.set_final_sha256(*sha256);
+  }
+  session.Report(std::move(report));
+}
+
+// One epoch, from the check of its input to the end of its gang; all of it is reported. An error is
+// what went wrong before there was a gang.
+Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& session,
+                gang::Mailbox& mailbox, StopThread& stop) {
+  stop.BeginPreparing();
+  const int64_t epoch = grant.epoch();
+  ANAM_ASSIGN_OR_RETURN(const RunOptions options, OptionsOf(grant, job_id));
+  ANAM_ASSIGN_OR_RETURN(const Checked checked, CheckAll(options, [&](const std::string& phase) {
+                          session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, phase));
+                        }));
+  ANAM_ASSIGN_OR_RETURN(const Attempt attempt, OpenAttempt(options, checked));
+  if (attempt.complete) {
+    ReportDone(attempt, epoch, {}, session);
+    return absl::OkStatus();
+  }
+  ANAM_ASSIGN_OR_RETURN(StepCounter counter,
+                        StepCounter::Create(attempt.output.marker, attempt.record.attempt));
+  session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_RENDEZVOUS, "loading"));
+  Reporting reporting({.epoch = epoch,
+                       .total_steps = checked.data.total_steps,
+                       .resumed_step = attempt.resumed_step,
+                       .steps_executed_before = attempt.executed_before,
+                       .logging_steps = checked.config.training.logging_steps,
+                       .num_ranks = checked.sizing.ranks},
+                      &counter, session, mailbox);
+  gang::Outcome outcome;
+  stop.BeginTraining();
+  const Status trained =
+      Train(options, checked, attempt, {.mailbox = &mailbox}, counter, reporting, &outcome);
+  if (outcome.status.ok() && trained.ok()) {
+    ReportDone(attempt, epoch, outcome, session);
+  } else if (!outcome.status.ok()) {
+    session.Report(EndReport(epoch, outcome));
+  } else {
+    return trained;
+  }
+  return absl::OkStatus();
+}
+
+Status Serve(const SessionOptions& options) {
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<gang::Mailbox> mailbox, gang::Mailbox::Create());
+  std::atomic<int64_t> epoch = 0;
+  std::unique_ptr<Session> session;
+  const auto leave = [&](bool preparing) {
+    if (preparing) {
+      v1::Report report = NewReport(epoch);
+      report.mutable_stopped();
+      session->Report(std::move(report));
+    }
+    session->Drain(absl::Seconds(5)).IgnoreError();
+    std::fprintf(stderr, "stopped%s\n", preparing ? " while preparing" : "");
+    ::kill(0, SIGKILL);  // our process group: this process and what prepares the data
+    ::_exit(0);
+  };
+  // Signals are blocked before the session starts its threads.
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<StopThread> stop, StopThread::Start(*mailbox, leave));
+  session = std::make_unique<Session>(options);
+  session->SetOnStop(
+      [&](const v1::StopRequest& request) { stop->Request(request.grace_ms() == 0); });
+  for (;;) {
+    const StatusOr<v1::Grant> grant = session->WaitGrant(epoch, kOrphanPatience);
+    if (grant.status().code() == absl::StatusCode::kAborted) return absl::OkStatus();
+    ANAM_RETURN_IF_ERROR(grant.status());
+    epoch = grant->epoch();
+    std::fprintf(stderr, "epoch %lld\n", static_cast<long long>(epoch));
+    const Status status = RunEpoch(*grant, options.job_id, *session, *mailbox, *stop);
+    if (!status.ok()) {
+      std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
+      session->Report(FailureReport(epoch, status));
+    }
+    stop->EndEpoch();
+    ANAM_RETURN_IF_ERROR(session->Drain(kOrphanPatience));
+    if (stop->requested()) return absl::OkStatus();
+  }
+}
+
+}  // namespace
+
+int ServeCommand(int argc, char** argv) {
+  ::signal(SIGPIPE, SIG_IGN);
+  SessionOptions options;
+  CLI::App app("Carries out the attempts of one job. Started by the coordinator.", "attempt");
+  std::string coordinator;
+  app.add_option("--coordinator", coordinator, "unix:PATH or HOST:PORT")->required();
+  app.add_option("--job", options.job_id, "Number of the job")->required();
+  app.add_option("--epoch", options.epoch, "First epoch")->required();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  const char* token = std::getenv("ANAMNESIS_WORKER_TOKEN");
+  if (token == nullptr) {
+    std::fputs("error: ANAMNESIS_WORKER_TOKEN is not set: the coordinator starts this program\n",
+               stderr);
+    return 2;
+  }
+  options.token = token;
+  const StatusOr<rpc::Address> address = rpc::ParseAddress(coordinator);
+  if (address.ok()) options.coordinator = *address;
+  const Status status = address.ok() ? Serve(options) : address.status();
+  if (!status.ok()) std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
+  return ExitCodeOf(status);
+}
+
+}  // namespace anamnesis::agent

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Trains one attempt with a gang of ranks, and writes its summary.
+#pragma once
+
+#include <string>
+
+#include "workers/agent/checked.h"
+#include "workers/agent/open_attempt.h"
+#include "workers/agent/progress.h"
+#include "workers/gang/gang.h"
+
+namespace anamnesis::agent {
+
+struct TrainHooks {
+  int interrupt_fd = -1;             // of gang::GangOptions
+  gang::Mailbox* mailbox = nullptr;  // likewise
+  std::string resume_command = "";   // that the user may type after a failure; "" for none
+};
+
+// OK once every rank is done; the ranks' outcome goes into `outcome`. Blocks; `progress` is told on
+// this thread.
+Status Train(const RunOptions& options, const Checked& checked, const Attempt& attempt,
+             const TrainHooks& hooks, StepCounter& counter, Progress& progress,
+             gang::Outcome* outcome);
+
+}  // namespace anamnesis::agent
