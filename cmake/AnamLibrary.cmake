@@ -10,6 +10,17 @@
 # Tests are compiled once and run once: less optimisation halves their build.
 set(ANAM_TEST_OPTIONS $<$<CONFIG:Release>:-O1>)
 
+if(ANAMNESIS_SANITIZE STREQUAL "address")
+  set(ANAM_SANITIZERS -fsanitize=address,undefined)
+elseif(ANAMNESIS_SANITIZE STREQUAL "thread")
+  set(ANAM_SANITIZERS -fsanitize=thread)
+elseif(ANAMNESIS_SANITIZE)
+  message(FATAL_ERROR "ANAMNESIS_SANITIZE=${ANAMNESIS_SANITIZE}: expected address, thread or nothing")
+endif()
+
+# The tests that run under ThreadSanitizer, with what they need.
+add_custom_target(threaded_tests)
+
 function(anam_target_options target)
   target_include_directories(${target} PUBLIC "${CMAKE_SOURCE_DIR}")
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
@@ -21,9 +32,9 @@ function(anam_target_options target)
   if(ANAMNESIS_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
-  if(ANAMNESIS_SANITIZE)
-    target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-omit-frame-pointer)
-    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  if(ANAM_SANITIZERS)
+    target_compile_options(${target} PUBLIC ${ANAM_SANITIZERS} -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC ${ANAM_SANITIZERS})
   endif()
   if(ANAMNESIS_PRECOMPILE)
     target_compile_options(${target} PRIVATE -fpch-preprocess)
@@ -72,10 +83,11 @@ function(anam_program)
   target_link_libraries(${A_NAME} PRIVATE ${A_PRIVATE_DEPS})
 endfunction()
 
-# anam_test(NAME shard_test LABEL unit SOURCES shard_test.cc DEPS shard [TORCH]): one GoogleTest program, registered
-# as one CTest test with the label (unit, property, golden, fault, integration, lint, fuzz, deploy).
+# anam_test(NAME shard_test LABEL unit SOURCES shard_test.cc DEPS shard [TORCH] [THREADED]): one GoogleTest program,
+# registered as one CTest test with the label (unit, property, golden, fault, integration, lint, fuzz, deploy). THREADED
+# ones have the label `threaded` too: they are what the preset `tsan` builds and runs.
 function(anam_test)
-  cmake_parse_arguments(A "TORCH" "NAME;LABEL;TIMEOUT" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(A "TORCH;THREADED" "NAME;LABEL;TIMEOUT" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   if(A_TORCH AND NOT ANAMNESIS_WITH_TORCH)
     return()
   endif()
@@ -93,9 +105,17 @@ function(anam_test)
   if(NOT A_TIMEOUT)
     set(A_TIMEOUT 120)
   endif()
+  if(A_THREADED)
+    list(APPEND A_LABEL threaded)
+    add_dependencies(threaded_tests ${A_NAME})
+    if(ANAMNESIS_SANITIZE STREQUAL "thread")
+      target_sources(${A_NAME} PRIVATE "${CMAKE_SOURCE_DIR}/tests/support/tsan_abseil.cc")
+      target_link_libraries(${A_NAME} PRIVATE absl::synchronization ${CMAKE_DL_LIBS})
+    endif()
+  endif()
   set_tests_properties(${A_NAME} PROPERTIES
     LABELS "${A_LABEL}" TIMEOUT ${A_TIMEOUT}
-    ENVIRONMENT "ANAMNESIS_SOURCE_DIR=${CMAKE_SOURCE_DIR};ANAMNESIS_BIN_DIR=${CMAKE_BINARY_DIR}/bin")
+    ENVIRONMENT "ANAMNESIS_SOURCE_DIR=${CMAKE_SOURCE_DIR};ANAMNESIS_BIN_DIR=${CMAKE_BINARY_DIR}/bin;TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/tests/support/tsan.supp")
 endfunction()
 
 # anam_python_test(NAME run_test LABEL integration SCRIPT run_test.py [TIMEOUT s]): a unittest script run by Debian's

@@ -34,6 +34,7 @@ def main():
         return 1
     print()
     print("What to type next:")
+    print("  build/release/bin/anamnesis up --detach   a coordinator of your own; then submit, list, metrics JOB -f, down")
     print("  build/release/bin/anamnesis render configs/jobs/first_light.yaml --split tuning --subject all | head -n 3")
     print("  build/release/bin/anamnesis config explain lora.r")
     print("  ./check                   run every test; its Python environment opens the adapter in PEFT")

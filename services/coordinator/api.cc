@@ -3,6 +3,9 @@
 
 #include <openssl/crypto.h>
 
+#include <algorithm>
+#include <charconv>
+
 #include "anamnesis/v1/checkpoint_service.grpc.pb.h"
 #include "anamnesis/v1/cluster_service.grpc.pb.h"
 #include "common/process/identity.h"
@@ -26,7 +29,24 @@ class CheckpointServiceImpl final : public v1::CheckpointService::Service {
     if (!job.ok()) return rpc::ToGrpc(job.status());
     const StatusOr<std::vector<core::Checkpoint>> all = api_.store.Checkpoints((*job)->id);
     if (!all.ok()) return rpc::ToGrpc(all.status());
-    for (const core::Checkpoint& checkpoint : *all) {
+    // A token is the number of checkpoints already sent.
+    int64_t begin = 0;
+    if (!request->page_token().empty()) {
+      const std::string& token = request->page_token();
+      const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), begin);
+      if (error != std::errc() || end != token.data() + token.size() || begin < 0) {
+        return rpc::ToGrpc(InvalidArgument("page_token: not one of ours"));
+      }
+    }
+    if (request->page_size() < 0) {
+      return rpc::ToGrpc(InvalidArgument("page_size: ", request->page_size(), " is negative"));
+    }
+    const int64_t size = request->page_size() == 0 ? 50 : std::min(request->page_size(), 1000);
+    const auto total = static_cast<int64_t>(all->size());
+    const int64_t end = std::min(total, begin + size);
+    if (end < total) response->set_next_page_token(std::to_string(end));
+    for (int64_t index = begin; index < end; ++index) {
+      const core::Checkpoint& checkpoint = (*all)[static_cast<size_t>(index)];
       v1::Checkpoint* out = response->add_checkpoints();
       *out = ToProto((*job)->id, checkpoint);
       out->set_state(PathExists(checkpoint.path + "/manifest.json") ? v1::CHECKPOINT_STATE_COMMITTED

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/convert.h"
 
+#include <absl/time/clock.h>
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
@@ -12,12 +13,15 @@ namespace {
 using google::protobuf::Timestamp;
 using google::protobuf::util::TimeUtil;
 
+// Years 1 to 9999; TimeUtil ends the process for others.
 Timestamp Stamp(absl::Time time) {
-  return TimeUtil::MicrosecondsToTimestamp(absl::ToUnixMicros(time));
+  return TimeUtil::MicrosecondsToTimestamp(std::clamp(absl::ToUnixMicros(time),
+                                                      TimeUtil::kTimestampMinSeconds * 1'000'000,
+                                                      TimeUtil::kTimestampMaxSeconds * 1'000'000));
 }
 
 absl::Time TimeOf(const Timestamp& stamp) {
-  return absl::FromUnixMicros(TimeUtil::TimestampToMicroseconds(stamp));
+  return absl::FromUnixSeconds(stamp.seconds()) + absl::Nanoseconds(stamp.nanos());
 }
 
 // The enums of the API are those of the core in the same order, after an UNSPECIFIED; a test walks
@@ -187,6 +191,10 @@ v1::Job ToProto(const core::Job& job) {
   out.set_ranks(static_cast<int32_t>(job.resolved.ranks));
   out.set_final_sha256(job.final_sha256);
   for (const std::string& note : job.resolved.notes) out.add_notes(note);
+  if (job.state == core::JobState::kRecovering && job.retry_time) {
+    const absl::Duration delay = std::max(absl::ZeroDuration(), *job.retry_time - absl::Now());
+    *out.mutable_retry_delay() = TimeUtil::MillisecondsToDuration(absl::ToInt64Milliseconds(delay));
+  }
   return out;
 }
 
@@ -297,6 +305,9 @@ std::optional<store::MetricPoint> PointOf(const core::Reported& report) {
                     {"tokens", static_cast<double>(step->tokens)},
                     {"seconds", step->seconds},
                     {"epoch", step->epoch}};
+    if (step->seconds > 0) {
+      point.values["tokens_per_second"] = static_cast<double>(step->tokens) / step->seconds;
+    }
     return point;
   }
   if (const auto* eval = std::get_if<core::EvalReported>(&report.what)) {

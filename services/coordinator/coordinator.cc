@@ -121,8 +121,10 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
                       const std::function<void()>& on_ready) {
   ANAM_ASSIGN_OR_RETURN(const FileDescriptor signals, CatchSignals());
   const FileDescriptor ended(::eventfd(0, EFD_CLOEXEC));
+  if (!ended.valid()) return ResourceExhausted("eventfd: ", ErrnoText(errno));
   ANAM_ASSIGN_OR_RETURN(const FileDescriptor lock, TakeFolder(options.data_dir));
   const Folder folder{options.data_dir};
+  ForgetContext(options.data_dir);
   Token token;
   if (!options.listen.empty()) {
     ANAM_ASSIGN_OR_RETURN(token, TokenFor(options));
@@ -179,6 +181,7 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
   sessions.CloseAll(Unavailable("the coordinator ends; come back to the next one"));
   servers->Shutdown(absl::Milliseconds(500));
   ::unlink(folder.file("coordinator.json").c_str());
+  ForgetContext(options.data_dir);
   log.Info("ended");
   std::fclose(log_file);
   return absl::OkStatus();
@@ -214,6 +217,11 @@ Status DetachCoordinator(const UpOptions& options, const std::string& version) {
   if (text == "+") {
     std::fprintf(stderr, "the coordinator serves at unix:%s/s; 'anamnesis down' ends it\n",
                  options.data_dir.c_str());
+    const StatusOr<Json> note = ReadJsonFile(options.data_dir + "/coordinator.json");
+    if (note.ok() && !note->value("metrics_address", "").empty()) {
+      std::fprintf(stderr, "  metrics at http://%s/metrics\n",
+                   note->value("metrics_address", "").c_str());
+    }
     return absl::OkStatus();
   }
   const size_t space = text.find(' ');

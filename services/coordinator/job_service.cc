@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/job_service.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <charconv>
 
 #include "common/rpc/status.h"
@@ -83,10 +81,11 @@ ServerUnaryReactor* JobServiceImpl::GetJob(CallbackServerContext* context,
   response->mutable_job()->set_resolved_spec_json((*job)->resolved.spec_json);
   if (core::IsTerminal((*job)->state)) return Done(context, absl::OkStatus());
   ServerUnaryReactor* reactor = context->DefaultReactor();
-  api_.loop.Ask([this, reactor, response, id = (*job)->id](const core::State& state) {
+  api_.loop.Ask([this, reactor, response, id = (*job)->id](const core::State* state) {
+    if (state == nullptr) return reactor->Finish(rpc::ToGrpc(Unavailable("the coordinator ends")));
     const core::Now now{absl::Now(), Clock::System().Monotonic()};
     response->mutable_job()->set_explanation(
-        core::Explain(state, id, now, api_.loop.options().core));
+        core::Explain(*state, id, now, api_.loop.options().core));
     reactor->Finish(grpc::Status::OK);
   });
   return reactor;
@@ -131,8 +130,8 @@ ServerUnaryReactor* JobServiceImpl::CancelJob(CallbackServerContext* context,
   if (!job.ok()) return Done(context, job.status());
   core::Cancel cancel{.job = (*job)->id, .actor = api_.ActorOf(*context)};
   if (request->has_grace()) {
-    cancel.grace = absl::Milliseconds(
-        google::protobuf::util::TimeUtil::DurationToMilliseconds(request->grace()));
+    cancel.grace =
+        absl::Seconds(request->grace().seconds()) + absl::Nanoseconds(request->grace().nanos());
     if (cancel.grace < absl::ZeroDuration()) {
       return Done(context, InvalidArgument("grace: is negative"));
     }

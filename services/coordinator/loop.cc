@@ -7,24 +7,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <random>
+#include <utility>
 
-#include "common/base/sha256.h"
 #include "services/coordinator/convert.h"
+#include "services/coordinator/token.h"
 
 namespace anamnesis::coordinator {
 namespace {
-
-std::string NewToken() {
-  std::random_device random;
-  std::string token;
-  for (int i = 0; i < 8; ++i) {
-    char word[9];
-    std::snprintf(word, sizeof word, "%08x", random());
-    token += word;
-  }
-  return token;
-}
 
 Json FieldsOf(core::JobId job, const core::Transition& transition) {
   return {{"job", NameOf(job)},
@@ -35,24 +24,6 @@ Json FieldsOf(core::JobId job, const core::Transition& transition) {
 }
 
 }  // namespace
-
-v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
-  v1::Grant grant;
-  grant.set_epoch(job.attempts.back().epoch);
-  *grant.mutable_spec() = ToProto(job.spec);
-  grant.set_ranks(static_cast<int32_t>(job.resolved.ranks));
-  grant.set_threads_per_rank(static_cast<int32_t>(options.threads_per_slot));
-  grant.set_data_directory(options.data_directory);
-  // The same for all attempts of the job, another for every other job.
-  grant.set_run_id(Sha256Hex(Cat(options.data_directory, " ", static_cast<int64_t>(job.id), " ",
-                                 absl::ToUnixMicros(job.create_time)))
-                       .substr(0, 16));
-  grant.set_heartbeat_interval_ms(absl::ToInt64Milliseconds(options.core.heartbeat_interval));
-  grant.set_lease_ms(absl::ToInt64Milliseconds(options.core.lease));
-  grant.set_acknowledged_sequence(job.acknowledged_sequence);
-  grant.set_committed_step(job.latest_checkpoint ? job.latest_checkpoint->step : 0);
-  return grant;
-}
 
 StatusOr<std::unique_ptr<Loop>> Loop::Create(LoopOptions options, Parts parts) {
   FileDescriptor event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -73,7 +44,7 @@ Status Loop::Restore() {
     parts_.board.Publish(std::make_shared<const core::Job>(job));
     if (job.attempts.empty() || !job.attempts.back().holds_slots) continue;
     const core::Attempt& attempt = job.attempts.back();
-    if (attempt.worker.pid == 0) continue;  // it attaches, or its lease runs out
+    if (attempt.worker.boot_id.empty()) continue;  // it attaches, or its lease runs out
     const bool rebooted = attempt.worker.boot_id != boot_id;
     if (!rebooted && parts_.launcher.Adopt(id, attempt.worker).ok()) continue;
     Post(core::WorkerGone{.job = id,
@@ -93,18 +64,24 @@ void Loop::Ring() const {
 void Loop::Post(core::Event event, Reply reply) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    commands_.push_back({std::move(event), std::move(reply), parts_.clock.Monotonic()});
-    if (commands_.size() > 1) return;  // the bell has been rung
+    if (!closed_) {
+      commands_.push_back({std::move(event), std::move(reply), parts_.clock.Monotonic()});
+      if (commands_.size() == 1) Ring();  // else the bell has been rung
+      return;
+    }
   }
-  Ring();
+  if (reply) reply(Unavailable("the coordinator ends"));
 }
 
-void Loop::Ask(std::function<void(const core::State&)> question) {
+void Loop::Ask(Question question) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
-    questions_.push_back(std::move(question));
+    if (!closed_) {
+      questions_.push_back(std::move(question));
+      return Ring();
+    }
   }
-  Ring();
+  question(nullptr);
 }
 
 void Loop::Shutdown(bool park) {
@@ -127,6 +104,22 @@ void Loop::Run() {
     Wait();
     Turn();
   }
+  Close();
+}
+
+void Loop::Close() {
+  std::vector<Command> commands;
+  std::vector<Question> questions;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    closed_ = true;
+    commands.swap(commands_);
+    questions.swap(questions_);
+  }
+  for (const Command& command : commands) {
+    if (command.reply) command.reply(Unavailable("the coordinator ends"));
+  }
+  for (const Question& question : questions) question(nullptr);
 }
 
 bool Loop::ShouldEnd() const {
@@ -137,8 +130,10 @@ void Loop::Wait() {
   std::vector<pollfd> fds = {{event_.get(), POLLIN, 0}};
   parts_.launcher.AddDescriptors(&fds);
   const absl::Duration wake = core::NextWake(state_, Now(), options_.core);
+  const int64_t longest_ms = undone_.empty() ? 60'000 : 1'000;  // then the store is tried again
   const auto wait_ms = static_cast<int>(std::clamp<int64_t>(
-      wake == absl::InfiniteDuration() ? 60'000 : absl::ToInt64Milliseconds(wake) + 1, 0, 60'000));
+      wake == absl::InfiniteDuration() ? longest_ms : absl::ToInt64Milliseconds(wake) + 1, 0,
+      longest_ms));
   ::poll(fds.data(), fds.size(), wait_ms);
   uint64_t count = 0;
   [[maybe_unused]] const ssize_t read = ::read(event_.get(), &count, sizeof count);
@@ -146,7 +141,7 @@ void Loop::Wait() {
 
 void Loop::Turn() {
   std::vector<Command> commands;
-  std::vector<std::function<void(const core::State&)>> questions;
+  std::vector<Question> questions;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     commands.swap(commands_);
@@ -155,6 +150,9 @@ void Loop::Turn() {
   if (killing_) parts_.launcher.KillAll();
   const core::Now now = Now();
   Pending pending;
+  for (core::Event& event : std::exchange(undone_, {})) {
+    Take({std::move(event), nullptr, now.monotonic}, now, &pending);
+  }
   for (const core::JobId job : parts_.launcher.TakeGone()) {
     told_kill_.erase(job);
     const core::Job* known = state_.Find(job);
@@ -166,12 +164,13 @@ void Loop::Turn() {
   for (const Command& command : commands) Take(command, now, &pending);
   DecideAll(now, &pending);
   Finish(&pending);
-  for (const auto& question : questions) question(state_);
+  for (const Question& question : questions) question(&state_);
 }
 
 void Loop::Take(const Command& command, const core::Now& now, Pending* pending) {
   if (const auto* detached = std::get_if<core::Detached>(&command.event);
-      detached != nullptr && parts_.sessions.Has(detached->job)) {
+      detached != nullptr &&
+      (parts_.sessions.Has(detached->job) || pending->attached.contains(detached->job))) {
     return;  // the worker has come back before its old session was seen to end
   }
   const StatusOr<core::Outcome> outcome = Apply(command.event, now, pending);
@@ -181,17 +180,23 @@ void Loop::Take(const Command& command, const core::Now& now, Pending* pending) 
   }
   if (const auto* report = std::get_if<core::Reported>(&command.event)) {
     pending->acknowledged[report->job] = state_.Find(report->job)->acknowledged_sequence;
-    parts_.telemetry.OnReport(*report, outcome->new_report);
+    pending->after.push_back([this, report = *report, is_new = outcome->new_report] {
+      parts_.telemetry.OnReport(report, is_new);
+    });
   }
-  if (std::holds_alternative<core::Attached>(command.event)) told_stop_.erase(*outcome->job);
+  if (const auto* attached = std::get_if<core::Attached>(&command.event)) {
+    told_stop_.erase(attached->job);
+    pending->attached.insert(attached->job);
+    pending->after.push_back([this, job = attached->job] { WatchAttached(job); });
+  }
+  if (std::holds_alternative<core::Launched>(command.event) ||
+      std::holds_alternative<core::LaunchFailed>(command.event) ||
+      std::holds_alternative<core::WorkerGone>(command.event)) {
+    pending->facts.push_back(command.event);
+  }
   if (!command.reply) return;
   pending->accepted.emplace_back(
       command.reply, std::make_pair(outcome->job.value_or(core::JobId{0}), outcome->created));
-}
-
-bool Loop::Told::SaysMoreThan(const Told& other) const {
-  return epoch != other.epoch || (leave && !other.leave) ||
-         deadline + absl::Seconds(1) < other.deadline;
 }
 
 StatusOr<core::Outcome> Loop::Apply(const core::Event& event, const core::Now& now,
@@ -225,8 +230,7 @@ void Loop::DecideAll(const core::Now& now, Pending* pending) {
 // True when the state has changed.
 bool Loop::Carry(const core::Decision& decision, const core::Now& now, Pending* pending) {
   if (const auto* place = std::get_if<core::Place>(&decision.what)) {
-    Place(*place, now, pending);
-    return true;
+    return Place(*place, now, pending);
   }
   if (const auto* expire = std::get_if<core::Expire>(&decision.what)) {
     return Apply(core::LeaseExpired{.job = expire->job, .epoch = expire->epoch}, now, pending).ok();
@@ -243,7 +247,7 @@ bool Loop::Carry(const core::Decision& decision, const core::Now& now, Pending* 
   return false;
 }
 
-void Loop::Place(const core::Place& place, const core::Now& now, Pending* pending) {
+bool Loop::Place(const core::Place& place, const core::Now& now, Pending* pending) {
   const core::Assign assign{.job = place.job,
                             .slots = place.slots,
                             .token = place.keep_worker ? "" : NewToken(),
@@ -251,7 +255,7 @@ void Loop::Place(const core::Place& place, const core::Now& now, Pending* pendin
   const StatusOr<core::Outcome> outcome = Apply(assign, now, pending);
   if (!outcome.ok()) {  // what Decide proposes, Apply takes
     parts_.log.Warn("place_refused", {{"job", NameOf(place.job)}});
-    return;
+    return false;
   }
   const core::Attempt attempt = state_.Find(place.job)->attempts.back();
   told_stop_.erase(place.job);
@@ -264,36 +268,7 @@ void Loop::Place(const core::Place& place, const core::Now& now, Pending* pendin
       Launch(place.job, attempt.epoch, attempt.token);
     }
   });
-}
-
-void Loop::Launch(core::JobId job, int64_t epoch, const std::string& token) {
-  const StatusOr<core::WorkerProcess> worker = parts_.launcher.Launch(job, epoch, token);
-  if (worker.ok()) {
-    Post(core::Launched{.job = job, .epoch = epoch, .worker = *worker});
-  } else {
-    Post(core::LaunchFailed{.job = job, .epoch = epoch, .message = MessageOf(worker.status())});
-  }
-}
-
-void Loop::TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool leave) {
-  const Told now{.epoch = epoch, .leave = leave, .deadline = Now().monotonic + grace};
-  const auto told = told_stop_.find(job);
-  if (told != told_stop_.end() && !now.SaysMoreThan(told->second)) return;
-  v1::SessionResponse message;
-  message.mutable_stop()->set_epoch(epoch);
-  message.mutable_stop()->set_grace_ms(leave ? 0 : absl::ToInt64Milliseconds(grace));
-  message.mutable_stop()->set_leave(leave);
-  if (parts_.sessions.Push(job, std::move(message))) told_stop_[job] = now;
-}
-
-void Loop::Kill(const core::Kill& kill) {
-  const auto told = told_kill_.find(kill.job);
-  if (told != told_kill_.end() && (told->second || !kill.at_once)) return;
-  if (parts_.launcher.Kill(kill.job, kill.at_once)) {
-    told_kill_[kill.job] = kill.at_once;
-  } else {  // never launched, as far as anybody knows
-    Post(core::WorkerGone{.job = kill.job, .epoch = kill.epoch, .message = "no worker process"});
-  }
+  return true;
 }
 
 void Loop::Finish(Pending* pending) {
@@ -342,8 +317,14 @@ void Loop::Undo(const Status& status, Pending* pending) {
       if (const auto known = sessions.find(key); known != sessions.end()) session = known->second;
     }
   }
-  for (const auto& [reply, refusal] : pending->refused) reply(refusal);
-  for (const auto& [reply, applied] : pending->accepted) reply(status);
+  undone_ = std::move(pending->facts);
+  // A refusal may rest on what is undone now. No code of the store's is an answer to a request, and
+  // a worker would take some of them for final.
+  const bool is_disk = status.code() == absl::StatusCode::kResourceExhausted;
+  const Status answer =
+      is_disk ? status : Unavailable("the coordinator's store: ", MessageOf(status));
+  for (const auto& [reply, refusal] : pending->refused) reply(answer);
+  for (const auto& [reply, applied] : pending->accepted) reply(answer);
   parts_.sessions.CloseAll(Unavailable("the coordinator's store failed; come back"));
 }
 

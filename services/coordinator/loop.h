@@ -55,16 +55,23 @@ class Loop {
   // Loads the store, adopts the workers that still run.
   static StatusOr<std::unique_ptr<Loop>> Create(LoopOptions options, Parts parts);
 
-  // Any thread.
+  // nullptr: the loop has ended, on the asking thread.
+  using Question = std::function<void(const core::State*)>;
+
+  // Any thread. Once the loop has ended, the reply is kUnavailable on the posting thread: every
+  // reply is called.
   void Post(core::Event event, Reply reply = nullptr);
   // Runs on the loop's thread beside the events: to read the state. Any thread may ask.
-  void Ask(std::function<void(const core::State&)> question);
+  void Ask(Question question);
   // Ends Run: at once (workers go on), or with `park` once no worker is left.
   void Shutdown(bool park);
   // Kills the workers that are left while parking.
   void KillWorkers();
 
   void Run();
+  // Refuses what waits and what comes; Run does it at its end. Not beside Run. What is posted would
+  // wait for ever otherwise, and with it a server that is to end.
+  void Close();
 
   const LoopOptions& options() const { return options_; }
 
@@ -81,6 +88,8 @@ class Loop {
     std::vector<std::pair<Reply, Status>> refused;
     std::vector<std::pair<Reply, std::pair<core::JobId, bool>>> accepted;
     std::map<core::JobId, int64_t> acknowledged;
+    std::set<core::JobId> attached;
+    std::vector<core::Event> facts;  // that nobody tells a second time
   };
 
   Loop(LoopOptions options, Parts parts, FileDescriptor event);
@@ -93,8 +102,9 @@ class Loop {
   StatusOr<core::Outcome> Apply(const core::Event& event, const core::Now& now, Pending* pending);
   void DecideAll(const core::Now& now, Pending* pending);
   bool Carry(const core::Decision& decision, const core::Now& now, Pending* pending);
-  void Place(const core::Place& place, const core::Now& now, Pending* pending);
+  bool Place(const core::Place& place, const core::Now& now, Pending* pending);
   void Launch(core::JobId job, int64_t epoch, const std::string& token);
+  void WatchAttached(core::JobId job);
   void TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool leave);
   void Kill(const core::Kill& kill);
   void Finish(Pending* pending);
@@ -108,7 +118,8 @@ class Loop {
 
   std::mutex mutex_;
   std::vector<Command> commands_;
-  std::vector<std::function<void(const core::State&)>> questions_;
+  std::vector<Question> questions_;
+  bool closed_ = false;
   std::atomic<bool> ending_ = false, parking_ = false, killing_ = false;
 
   // What a worker was told already, so that it is not told again at every turn.
@@ -120,6 +131,7 @@ class Loop {
   };
   std::map<core::JobId, Told> told_stop_;
   std::map<core::JobId, bool> told_kill_;  // at once
+  std::vector<core::Event> undone_;        // facts of turns that could not be stored
 };
 
 }  // namespace anamnesis::coordinator

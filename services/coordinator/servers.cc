@@ -32,6 +32,11 @@ StatusOr<std::unique_ptr<UnixListener>> Listen(const std::string& path, grpc::Se
 }  // namespace
 
 struct Servers::Parts {
+  explicit Parts(Loop& the_loop) : loop(the_loop) {}
+  ~Parts() { Shutdown(absl::ZeroDuration()); }
+  void Shutdown(absl::Duration patience);
+
+  Loop& loop;
   std::unique_ptr<Api> api, tcp_api;
   std::unique_ptr<WorkerServiceImpl> workers;
   std::unique_ptr<grpc::Server> public_server, worker_server, tcp_server;
@@ -40,7 +45,7 @@ struct Servers::Parts {
 };
 
 Servers::Servers(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
-Servers::~Servers() { Shutdown(absl::ZeroDuration()); }
+Servers::~Servers() = default;
 std::string Servers::tcp_address() const { return parts_->tcp_address; }
 
 StatusOr<std::unique_ptr<Servers>> Servers::Start(const ServersOptions& options, Loop& loop,
@@ -49,7 +54,7 @@ StatusOr<std::unique_ptr<Servers>> Servers::Start(const ServersOptions& options,
                                                   const launch::LocalLauncher& launcher) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  auto parts = std::make_unique<Parts>();
+  auto parts = std::make_unique<Parts>(loop);
   ApiOptions open = options.api;
   open.token.clear();
   parts->api = std::make_unique<Api>(open, loop, board, store, launcher);
@@ -89,11 +94,14 @@ StatusOr<std::unique_ptr<Servers>> Servers::Start(const ServersOptions& options,
   return std::unique_ptr<Servers>(new Servers(std::move(parts)));
 }
 
-void Servers::Shutdown(absl::Duration patience) {
-  parts_->public_listener.reset();
-  parts_->worker_listener.reset();
+void Servers::Shutdown(absl::Duration patience) { parts_->Shutdown(patience); }
+
+void Servers::Parts::Shutdown(absl::Duration patience) {
+  public_listener.reset();
+  worker_listener.reset();
+  loop.Close();  // a call that waits for the loop would never end, and its server neither
   const auto deadline = absl::ToChronoTime(absl::Now() + patience);
-  for (const auto& server : {&parts_->public_server, &parts_->tcp_server, &parts_->worker_server}) {
+  for (const auto& server : {&public_server, &tcp_server, &worker_server}) {
     if (*server) (*server)->Shutdown(deadline);
     server->reset();
   }

@@ -27,7 +27,7 @@ class Servers {
 
   // HOST:PORT with the port that was taken; "" without --listen.
   std::string tcp_address() const;
-  // No new calls; those under way get `patience`.
+  // No new calls; those under way get `patience`. The loop has ended, or never ran: it is closed.
   void Shutdown(absl::Duration patience);
 
  private:

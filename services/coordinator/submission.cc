@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "common/config/job_config.h"
+#include "common/io/file.h"
 
 namespace anamnesis::coordinator {
 namespace {
@@ -54,9 +55,14 @@ bool LiesBeneath(const std::string& path, const std::vector<std::string>& roots)
   });
 }
 
-Status CheckRoots(const config::JobConfig& config, const std::vector<std::string>& roots) {
+Status CheckRoots(const config::JobConfig& config, const std::string& working_directory,
+                  const std::vector<std::string>& roots) {
   if (roots.empty()) return absl::OkStatus();
+  // A folder of this name goes before a model of the cache, as in the worker.
+  std::string model = (fs::path(working_directory) / config.model.model_name).string();
+  if (!IsDirectory(model)) model.clear();
   const std::pair<const char*, const std::string&> paths[] = {
+      {"model.model_name", model},
       {"training.output_dir", config.training.output_dir},
       {"data.data_dir", config.data.data_dir},
       {"data.vocab_filepath", config.data.vocab_filepath},
@@ -87,7 +93,13 @@ StatusOr<core::Submit> MakeSubmission(const v1::CreateJobRequest& request, const
       config::ParseJobConfig(
           {.name = name, .text = spec.config_yaml(), .working_directory = spec.working_directory()},
           task, overrides));
-  ANAM_RETURN_IF_ERROR(CheckRoots(config, rules.roots));
+  ANAM_RETURN_IF_ERROR(CheckRoots(config, spec.working_directory(), rules.roots));
+  const int64_t ranks = spec.has_ranks() ? spec.ranks() : config.ranks.value_or(1);
+  if (ranks > rules.num_slots) {
+    return FailedPrecondition("the job asks for ", ranks, " ranks; this coordinator has ",
+                              rules.num_slots, rules.num_slots == 1 ? " slot" : " slots",
+                              " (--slots of anamnesis up)");
+  }
   core::Submit submit;
   submit.request_id = request.request_id();
   submit.actor = actor;
@@ -101,7 +113,7 @@ StatusOr<core::Submit> MakeSubmission(const v1::CreateJobRequest& request, const
                  .priority = spec.priority()};
   submit.resolved = {.spec_json = config.resolved.dump(),
                      .output_dir = config.training.output_dir,
-                     .ranks = spec.has_ranks() ? spec.ranks() : config.ranks.value_or(1),
+                     .ranks = ranks,
                      .notes = config.notes};
   return submit;
 }

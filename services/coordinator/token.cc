@@ -2,6 +2,7 @@
 #include "services/coordinator/token.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -14,17 +15,6 @@
 
 namespace anamnesis::coordinator {
 namespace {
-
-std::string NewToken() {
-  std::random_device random;
-  std::string token;
-  for (int i = 0; i < 8; ++i) {
-    char word[9];
-    std::snprintf(word, sizeof word, "%08x", random());
-    token += word;
-  }
-  return token;
-}
 
 StatusOr<std::string> ReadToken(const std::string& path) {
   struct stat info {};
@@ -43,6 +33,15 @@ StatusOr<std::string> ReadToken(const std::string& path) {
   return token;
 }
 
+// "" for a user without a home.
+std::string ContextFolder() {
+  const char* config = std::getenv("XDG_CONFIG_HOME");
+  const char* home = std::getenv("HOME");
+  if (config != nullptr && config[0] != '\0') return Cat(config, "/anamnesis");
+  if (home != nullptr && home[0] != '\0') return Cat(home, "/.config/anamnesis");
+  return "";
+}
+
 Status WriteSecret(const std::string& path, const std::string& content) {
   const mode_t mask = ::umask(077);
   const Status written = WriteFileDurably(path, content);
@@ -51,6 +50,17 @@ Status WriteSecret(const std::string& path, const std::string& content) {
 }
 
 }  // namespace
+
+std::string NewToken() {
+  std::random_device random;
+  std::string token;
+  for (int i = 0; i < 8; ++i) {
+    char word[9];
+    std::snprintf(word, sizeof word, "%08x", random());
+    token += word;
+  }
+  return token;
+}
 
 StatusOr<Token> TokenFor(const UpOptions& options) {
   if (options.insecure) return Token{};
@@ -71,20 +81,19 @@ StatusOr<Token> TokenFor(const UpOptions& options) {
 }
 
 Status NoteContext(const std::string& address, const Token& token) {
-  const char* config = std::getenv("XDG_CONFIG_HOME");
-  const char* home = std::getenv("HOME");
-  std::string folder;
-  if (config != nullptr && config[0] != '\0') {
-    folder = Cat(config, "/anamnesis");
-  } else if (home != nullptr && home[0] != '\0') {
-    folder = Cat(home, "/.config/anamnesis");
-  } else {
-    return absl::OkStatus();  // a user without a home says --coordinator
-  }
+  const std::string folder = ContextFolder();
+  if (folder.empty()) return absl::OkStatus();  // a user without a home says --coordinator
   ANAM_RETURN_IF_ERROR(MakeDirectories(folder));
   ::chmod(folder.c_str(), 0700);
   const Json context = {{"address", address}, {"token_file", token.file}};
   return WriteSecret(folder + "/context.json", context.dump(2) + "\n");
+}
+
+void ForgetContext(const std::string& data_dir) {
+  const std::string path = ContextFolder() + "/context.json";
+  const StatusOr<Json> context = ReadJsonFile(path);
+  if (!context.ok() || !context->is_object()) return;
+  if (context->value("token_file", "").starts_with(data_dir + "/")) ::unlink(path.c_str());
 }
 
 }  // namespace anamnesis::coordinator

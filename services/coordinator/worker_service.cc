@@ -75,33 +75,47 @@ class SessionReactor final
   void OnCancel() override { Close(Unavailable("the worker has cancelled the session")); }
 
   void OnDone() override {
-    if (job_ && sessions_.Unregister(*job_, this)) {
-      loop_.Post(core::Detached{.job = *job_, .epoch = epoch_});
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      done_ = true;
     }
+    if (job_) Detach();
     self_.reset();
   }
 
  private:
-  // Starts the next write, or ends the stream.
+  // Starts the next write, or ends the stream. gRPC never calls back from within a Start or Finish,
+  // so they may be made under the lock.
   void Advance() {
-    std::optional<Status> end;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (writing_ || finished_) return;
+    if (!outbox_.empty()) {
+      writing_ = true;
+      StartWrite(&outbox_.front());  // stays in place until it is written
+    } else if (closed_) {
+      finished_ = true;
+      Finish(rpc::ToGrpc(*closed_));
+    }
+  }
+
+  // The loop has accepted the worker. By then its stream may have ended.
+  void Accept(const v1::Grant& grant) {
+    v1::SessionResponse response;
+    *response.mutable_grant() = grant;
+    Push(std::move(response));
+    sessions_.Register(*job_, shared_from_this());
+    bool over = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (writing_ || finished_) return;
-      if (!outbox_.empty()) {
-        writing_ = true;
-      } else if (closed_) {
-        finished_ = true;
-        end = closed_;
-      } else {
-        return;
-      }
+      over = done_;
+      if (!finished_) StartRead(&request_);  // not finished: OnDone cannot come before it
     }
-    if (end) {
-      Finish(rpc::ToGrpc(*end));
-    } else {
-      StartWrite(&outbox_.front());  // stays in place until it is written
-    }
+    if (over) Detach();  // OnDone came too early to do it
+  }
+
+  void Detach() {
+    if (!sessions_.Unregister(*job_, this)) return;
+    loop_.Post(core::Detached{.job = *job_, .epoch = epoch_});
   }
 
   void Take(const v1::SessionRequest& request) {
@@ -142,11 +156,7 @@ class SessionReactor final
                               .pid = hello.pid()},
                [this, link = shared_from_this()](const StatusOr<Loop::Applied>& applied) {
                  if (!applied.ok()) return Close(applied.status());
-                 v1::SessionResponse response;
-                 *response.mutable_grant() = MakeGrant(*applied->job, loop_.options());
-                 Push(std::move(response));
-                 sessions_.Register(*job_, link);
-                 StartRead(&request_);
+                 Accept(MakeGrant(*applied->job, loop_.options()));
                });
   }
 
@@ -182,7 +192,7 @@ class SessionReactor final
 
   std::mutex mutex_;
   std::deque<v1::SessionResponse> outbox_;  // the first is being written while writing_
-  bool writing_ = false, finished_ = false;
+  bool writing_ = false, finished_ = false, done_ = false;
   std::optional<Status> closed_;
 };
 

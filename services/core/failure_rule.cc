@@ -17,6 +17,8 @@ bool AreEqual(const Job& job, int64_t count) {
   const auto& failures = job.failures;
   if (count < 1 || static_cast<int64_t>(failures.size()) < count) return false;
   const Failure& last = failures.back();
+  if (last.reason == Reason::kDiskFull)
+    return false;  // no fault of the job: waited for without end
   return std::all_of(failures.end() - count, failures.end(), [&](const Failure& failure) {
     return failure.reason == last.reason && failure.last_step == last.last_step;
   });

@@ -23,6 +23,8 @@ std::string LocalLauncher::LogPath(core::JobId job) const {
 
 StatusOr<core::WorkerProcess> LocalLauncher::Launch(core::JobId job, int64_t epoch,
                                                     const std::string& token) {
+  // Nothing may fail once the worker runs under watch: the caller takes an error for no worker.
+  ANAM_ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   ANAM_RETURN_IF_ERROR(MakeDirectories(Cat(options_.data_directory, "/jobs/", Number(job))));
   SpawnOptions spawn{
       .argv = {options_.worker_program, "attempt", "--coordinator", options_.worker_address,
@@ -36,7 +38,6 @@ StatusOr<core::WorkerProcess> LocalLauncher::Launch(core::JobId job, int64_t epo
   ANAM_ASSIGN_OR_RETURN(WatchedProcess watched, WatchedProcess::Open(identity));
   child.Release();
   workers_.insert_or_assign(job, std::move(watched));
-  ANAM_ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   return core::WorkerProcess{.host = HostName(),
                              .boot_id = boot_id,
                              .pid = identity.pid,
@@ -54,7 +55,12 @@ Status LocalLauncher::Adopt(core::JobId job, const core::WorkerProcess& worker) 
 bool LocalLauncher::Kill(core::JobId job, bool at_once) {
   const auto worker = workers_.find(job);
   if (worker == workers_.end()) return false;
-  worker->second.Signal(at_once ? SIGKILL : SIGTERM);
+  if (!at_once) {
+    worker->second.Signal(SIGTERM);
+  } else if (!worker->second.IsGone()) {
+    // Its process group: the worker and what prepares its data. Ranks end with their channel.
+    ::kill(-static_cast<pid_t>(worker->second.identity().pid), SIGKILL);
+  }
   return true;
 }
 

@@ -30,7 +30,7 @@ class LocalLauncher {
   StatusOr<core::WorkerProcess> Launch(core::JobId job, int64_t epoch, const std::string& token);
   // Watches a worker of an earlier life of the coordinator. kNotFound: it is gone.
   Status Adopt(core::JobId job, const core::WorkerProcess& worker);
-  // SIGTERM, or SIGKILL to the worker and what it started. False when it is not watched.
+  // SIGTERM, or SIGKILL to the worker's process group. False when it is not watched.
   bool Kill(core::JobId job, bool at_once);
   void KillAll();
 
@@ -38,6 +38,7 @@ class LocalLauncher {
   // Jobs whose worker has ended since the last call.
   std::vector<core::JobId> TakeGone();
   bool empty() const { return workers_.empty(); }
+  bool Watches(core::JobId job) const { return workers_.contains(job); }
 
   std::string LogPath(core::JobId job) const;
 

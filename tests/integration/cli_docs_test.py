@@ -29,12 +29,23 @@ def flags_of_document(command):
     return found
 
 
+# Told once, in the text.
+COMMON = {"--coordinator", "--output", "--follow"}
+
+
 class Document(unittest.TestCase):
     def test_the_flags_are_those_of_the_help(self):
         for command in ("run", "synth", "prepare", "validate", "render", "config explain", "config schema",
                         "config check"):
             with self.subTest(command):
                 self.assertEqual(flags_of_document(command), flags_of_help(command))
+
+    def test_the_flags_of_the_service_are_those_of_the_help(self):
+        for command in ("up", "down", "submit", "list", "get", "describe", "wait", "watch", "logs", "metrics", "cancel",
+                        "pause", "resume", "checkpoint list", "checkpoint verify"):
+            with self.subTest(command):
+                self.assertEqual(flags_of_document(command) - COMMON, flags_of_help(command) - COMMON)
+        self.assertEqual(flags_of_document("doctor"), flags_of_help("doctor") - {"--coordinator"})
 
 
 if __name__ == "__main__":

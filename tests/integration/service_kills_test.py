@@ -74,6 +74,12 @@ class Kills(unittest.TestCase):
     def test_ranks(self):
         found = self.run_with_kills("ranks", 10, lambda job: self.random.choice(service.ranks_of(job)))
         self.assertEqual(len(found["attempts"]), 11)
+        # The other rank's process went on wherever there was a checkpoint to go on from.
+        resumed = [attempt for attempt in found["attempts"] if attempt["resumed_step"] > 0]
+        self.assertGreater(len(resumed), 5)
+        for attempt in resumed:
+            self.assertEqual(len(attempt["kept_ranks"]), 1, attempt)
+        self.assertEqual(len({attempt["worker_pid"] for attempt in found["attempts"]}), 1)
 
     def test_worker(self):
         found = self.run_with_kills("workers", 5, service.worker_of)

@@ -115,10 +115,10 @@ class Service:
             self.process.wait()
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             try:
-                command = path.read_bytes()
+                words = path.read_bytes() + (path.parent / "environ").read_bytes()
             except OSError:
                 continue
-            if str(self.root).encode() in command:
+            if str(self.root).encode() in words:
                 try:
                     os.kill(int(path.parent.name), signal.SIGKILL)
                 except ProcessLookupError:
@@ -134,6 +134,11 @@ class Service:
         if check and done.returncode != 0:
             raise AssertionError(f"{words}: exit {done.returncode}: {done.stderr}")
         return done
+
+    def start(self, *words):
+        """A command of the CLI in the background."""
+        return subprocess.Popen([BIN / "anamnesis", *map(str, words)], env=self.environment, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.root)
 
     def note(self):
         """What the coordinator says of itself: pid, addresses."""
@@ -158,6 +163,14 @@ class Service:
     def get(self, job):
         return json.loads(self.cli("get", job, "-o", "json", check=True).stdout)
 
+    def wait_for_state(self, job, state, seconds=60):
+        def reached():
+            found = self.get(job)
+            if found["state"] != state and found["state"] in TERMINAL:
+                raise AssertionError(f"{job} is {found['state']}, not {state}: {found['message']}")
+            return found if found["state"] == state else None
+        return wait_until(reached, f"{job} is {state}", seconds)
+
     def wait_for_step(self, job, step, seconds=120):
         def reached():
             found = self.get(job)
@@ -178,6 +191,14 @@ class Service:
 
     def ranks_of(self, job):
         return [pid for pid in children_of(self.worker_of(job)) if program_of(pid) == "anamnesis-rank"]
+
+    def checkpoints(self, job):
+        """The checkpoints that were committed, the newest first."""
+        return json.loads(self.cli("checkpoint", "list", job, "-o", "json", check=True).stdout)["checkpoints"]
+
+    def log(self, job):
+        """What the job's workers wrote."""
+        return (self.data_dir / "jobs" / job.removeprefix("jobs/") / "worker.log").read_text()
 
     def points(self, job):
         """Every metric point of the job."""

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // A rank without training, for tests of the gang: `echo_rank RANK ACTION… --channel-fd N` does its
 // actions in order.
-//   steps:N       sends N step reports           done          sends done and exits 0
-//   exit:C        exits with code C              kill:S        kills itself with signal S
-//   error:TEXT    reports kInternal, exits 1     peer_error    reports kUnavailable, exits 1
-//   hang          waits until the channel closes stubborn      ignores the channel and waits for
-//   ever stopped       stops itself (SIGSTOP)         await_stop    waits for `stop`, sends done,
-//   exits 130 set:K=V       store_set (V is hex)           get:K=V       store_get, exits 21 unless
-//   the value is V wait:K:MS     store_wait, exits 22 unless the time is over commit:N      asks,
-//   exits 23 when refused    garbage       writes bytes that are no frame bad_kind      sends an
-//   unknown message       env:K=V       exits 24 unless the environment has it no_env:K      exits
-//   25 when it is set        fds:N         exits 26 unless N descriptors are open
+// clang-format off
+//   steps:N    sends N step reports                done        sends done and exits 0
+//   exit:C     exits with code C                   kill:S      kills itself with signal S
+//   error:TEXT reports kInternal, exits 1          peer_error  reports kUnavailable, exits 1
+//   hang       waits until the channel closes      stubborn    ignores the channel and waits for ever
+//   stopped    stops itself (SIGSTOP)              await_stop  waits for `stop`, sends done, exits 130
+//   set:K=V    store_set (V is hex)                get:K=V     store_get, exits 21 unless the value is V
+//   wait:K:MS  store_wait, exits 22 unless the time is over
+//   commit:N   asks, exits 23 when refused         rejoin      reports a lost peer, waits for `rejoin`
+//   garbage    writes bytes that are no frame      bad_kind    sends an unknown message
+//   env:K=V    exits 24 unless the environment has it          no_env:K  exits 25 when it is set
+//   fds:N      exits 26 unless N descriptors are open
+// clang-format on
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -86,6 +89,11 @@ class EchoRank {
             {"name", "checkpoint-" + argument},
             {"sha256", "00"}});
       if (Receive()["granted"] != true) ::_exit(23);
+    } else if (verb == "rejoin") {
+      Send(contract::ErrorMessage(Unavailable("peer is gone")));
+      Send({{"kind", "idle"}});
+      while (Receive()["kind"] != "rejoin") {
+      }
     } else if (verb == "bad_kind") {
       Send({{"kind", "narrative"}});
     } else if (verb == "garbage") {

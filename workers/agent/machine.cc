@@ -63,7 +63,9 @@ StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::
   if (state.signal == SIGINT) return Aborted(what, " was interrupted");
   if (state.signal != 0) return Internal(what, " was killed by signal ", state.signal);
   if (state.exit_code == 0) return output;
-  const std::string text = Cat(what, " failed with exit code ", state.exit_code, ", see above");
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  const std::string text =
+      output.empty() ? Cat(what, " failed with exit code ", state.exit_code) : output;
   for (const Status& candidate :
        {InvalidArgument(text), ResourceExhausted(text), AlreadyExists(text), NotFound(text),
         PermissionDenied(text), DeadlineExceeded(text), Aborted(text)}) {

@@ -16,7 +16,8 @@ int64_t UsableCores();  // by the affinity mask
 absl::Duration SinceProcessStart();
 
 // Runs a program to its end with our environment and stderr; returns its standard output. A
-// non-zero exit becomes the status of that exit code, with `what` in its text.
+// non-zero exit becomes the status of that exit code with the output as its text, or `what` where
+// there is none.
 StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::string& what);
 
 // SIGINT, SIGTERM and SIGHUP as a descriptor that is readable once a signal came; they no longer

@@ -109,12 +109,14 @@ StatusOr<Attempt> OpenAttempt(const RunOptions& options, const Checked& checked)
   const config::TrainingSection& training = checked.config.training;
   Attempt attempt;
   ANAM_ASSIGN_OR_RETURN(const bool resume, WantsResume(options, training.output_dir));
+  const bool holds_folder = options.service.has_value() && options.service->holds_folder;
   ANAM_ASSIGN_OR_RETURN(
       attempt.output,
-      OpenOutput(training.output_dir, {.overwrite = training.overwrite_output_dir,
-                                       .resume = resume,
-                                       .patience = resume ? kResumePatience : absl::ZeroDuration(),
-                                       .fenced = options.service.has_value() && resume}));
+      OpenOutput(training.output_dir,
+                 {.overwrite = training.overwrite_output_dir,
+                  .resume = resume,
+                  .patience = resume && !holds_folder ? kResumePatience : absl::ZeroDuration(),
+                  .fenced = options.service.has_value() && resume}));
   if (!attempt.output.moved_to.empty()) {
     std::fprintf(stderr, "note: the folder that was there is now %s\n",
                  attempt.output.moved_to.c_str());

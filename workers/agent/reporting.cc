@@ -21,6 +21,7 @@ void Reporting::OnStarted(int rank, const Json& message) {
   started.set_total_steps(run_.total_steps);
   started.set_resumed_step(run_.resumed_step);
   started.set_steps_executed_before(run_.steps_executed_before);
+  for (const int kept : run_.kept_ranks) started.add_kept_ranks(kept);
   started.set_bits_not_guaranteed(figures().bits_not_guaranteed);
   session_.Report(std::move(report));
 }
@@ -57,8 +58,8 @@ std::optional<gang::CommitAnswer> Reporting::OnCommit(int rank,
                                                       const gang::CommitRequest& request) {
   session_.AskCommit(
       {.epoch = run_.epoch, .step = request.step, .name = request.name, .sha256 = request.sha256},
-      [this, rank, step = request.step](bool granted, const std::string& reason) {
-        mailbox_.AnswerCommit(rank, step, {.granted = granted, .reason = reason});
+      [&mailbox = mailbox_, rank, step = request.step](bool granted, const std::string& reason) {
+        mailbox.AnswerCommit(rank, step, {.granted = granted, .reason = reason});
       });
   return std::nullopt;
 }

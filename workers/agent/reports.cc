@@ -3,12 +3,15 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include "absl/time/clock.h"
+
 namespace anamnesis::agent {
 
 v1::Report NewReport(int64_t epoch) {
   v1::Report report;
   report.set_epoch(epoch);
-  *report.mutable_time() = google::protobuf::util::TimeUtil::GetCurrentTime();
+  *report.mutable_time() = google::protobuf::util::TimeUtil::MicrosecondsToTimestamp(
+      absl::ToUnixMicros(absl::Now()));  // its own clock has whole seconds
   return report;
 }
 
@@ -54,6 +57,9 @@ v1::Report FailureReport(int64_t epoch, const Status& status) {
   failed.set_message(MessageOf(status));
   failed.set_culprit_rank(-1);
   failed.set_reason(ReasonOf(status));
+  if (failed.reason() == v1::REASON_DISK_FULL) {
+    failed.set_message(Cat(failed.message(), "; free some space there, the job goes on by itself"));
+  }
   return report;
 }
 

@@ -15,6 +15,7 @@ namespace anamnesis::agent {
 struct ServiceRun {
   std::string run_id;
   uint64_t epoch = 1;
+  bool holds_folder = false;  // the worker has the output folder's lock from the epoch before
 };
 
 struct RunOptions {

@@ -63,17 +63,39 @@ void ReportDone(const Attempt& attempt, int64_t epoch, const gang::Outcome& outc
   session.Report(std::move(report));
 }
 
+// What one worker keeps from epoch to epoch.
+struct Kept {
+  std::optional<Checked> checked;
+  FileDescriptor folder_lock;  // of the output folder
+  std::vector<std::optional<gang::RankLink>> survivors;
+};
+
+// Survivors can go on from a checkpoint alone; others are started anew.
+std::vector<int> RanksToKeep(const Attempt& attempt, Kept* kept) {
+  std::vector<int> ranks;
+  if (attempt.checkpoint.empty()) kept->survivors.clear();
+  for (size_t rank = 0; rank < kept->survivors.size(); ++rank) {
+    if (kept->survivors[rank]) ranks.push_back(static_cast<int>(rank));
+  }
+  return ranks;
+}
+
 // One epoch, from the check of its input to the end of its gang; all of it is reported. An error is
 // what went wrong before there was a gang.
 Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& session,
-                gang::Mailbox& mailbox, StopThread& stop) {
+                gang::Mailbox& mailbox, StopThread& stop, Kept* kept) {
   stop.BeginPreparing();
   const int64_t epoch = grant.epoch();
-  ANAM_ASSIGN_OR_RETURN(const RunOptions options, OptionsOf(grant, job_id));
-  ANAM_ASSIGN_OR_RETURN(const Checked checked, CheckAll(options, [&](const std::string& phase) {
-                          session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, phase));
-                        }));
-  ANAM_ASSIGN_OR_RETURN(const Attempt attempt, OpenAttempt(options, checked));
+  ANAM_ASSIGN_OR_RETURN(RunOptions options, OptionsOf(grant, job_id));
+  options.service->holds_folder = kept->folder_lock.valid();
+  if (!kept->checked) {
+    ANAM_ASSIGN_OR_RETURN(kept->checked, CheckAll(options, [&](const std::string& phase) {
+                            session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, phase));
+                          }));
+  }
+  const Checked& checked = *kept->checked;
+  ANAM_ASSIGN_OR_RETURN(Attempt attempt, OpenAttempt(options, checked));
+  if (attempt.output.lock.valid()) kept->folder_lock = std::move(attempt.output.lock);
   if (attempt.complete) {
     ReportDone(attempt, epoch, {}, session);
     return absl::OkStatus();
@@ -86,12 +108,17 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
                        .resumed_step = attempt.resumed_step,
                        .steps_executed_before = attempt.executed_before,
                        .logging_steps = checked.config.training.logging_steps,
-                       .num_ranks = checked.sizing.ranks},
+                       .num_ranks = checked.sizing.ranks,
+                       .kept_ranks = RanksToKeep(attempt, kept)},
                       &counter, session, mailbox);
   gang::Outcome outcome;
   stop.BeginTraining();
-  const Status trained =
-      Train(options, checked, attempt, {.mailbox = &mailbox}, counter, reporting, &outcome);
+  const Status trained = Train(options, checked, attempt,
+                               {.mailbox = &mailbox,
+                                .keep_survivors = true,
+                                .survivors = std::exchange(kept->survivors, {})},
+                               counter, reporting, &outcome);
+  kept->survivors = std::move(outcome.survivors);
   if (outcome.status.ok() && trained.ok()) {
     ReportDone(attempt, epoch, outcome, session);
   } else if (!outcome.status.ok()) {
@@ -102,17 +129,41 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
   return absl::OkStatus();
 }
 
+// The worker's epochs, one after the other, until the coordinator has no use for it.
+Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, Session& session,
+                   gang::Mailbox& mailbox, StopThread& stop) {
+  Kept kept;
+  for (;;) {
+    const StatusOr<v1::Grant> grant = session.WaitGrant(epoch, kOrphanPatience);
+    if (grant.status().code() == absl::StatusCode::kAborted) return absl::OkStatus();
+    ANAM_RETURN_IF_ERROR(grant.status());
+    epoch = grant->epoch();
+    std::fprintf(stderr, "epoch %lld\n", static_cast<long long>(epoch));
+    const Status status = RunEpoch(*grant, options.job_id, session, mailbox, stop, &kept);
+    if (!status.ok()) {
+      std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
+      session.Report(FailureReport(epoch, status));
+    }
+    stop.EndEpoch();
+    ANAM_RETURN_IF_ERROR(session.Drain(kOrphanPatience));
+    if (stop.requested()) return absl::OkStatus();
+  }
+}
+
 Status Serve(const SessionOptions& options) {
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<gang::Mailbox> mailbox, gang::Mailbox::Create());
   std::atomic<int64_t> epoch = 0;
   std::unique_ptr<Session> session;
+  std::atomic<Session*> line = nullptr;  // the session once it is there: a signal may come before
   const auto leave = [&](bool preparing) {
-    if (preparing) {
-      v1::Report report = NewReport(epoch);
-      report.mutable_stopped();
-      session->Report(std::move(report));
+    if (Session* open = line; open != nullptr) {
+      if (preparing) {
+        v1::Report report = NewReport(epoch);
+        report.mutable_stopped();
+        open->Report(std::move(report));
+      }
+      open->Drain(absl::Seconds(5)).IgnoreError();
     }
-    session->Drain(absl::Seconds(5)).IgnoreError();
     std::fprintf(stderr, "stopped%s\n", preparing ? " while preparing" : "");
     ::kill(0, SIGKILL);  // our process group: this process and what prepares the data
     ::_exit(0);
@@ -120,23 +171,12 @@ Status Serve(const SessionOptions& options) {
   // Signals are blocked before the session starts its threads.
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<StopThread> stop, StopThread::Start(*mailbox, leave));
   session = std::make_unique<Session>(options);
+  line = session.get();
   session->SetOnStop(
       [&](const v1::StopRequest& request) { stop->Request(request.grace_ms() == 0); });
-  for (;;) {
-    const StatusOr<v1::Grant> grant = session->WaitGrant(epoch, kOrphanPatience);
-    if (grant.status().code() == absl::StatusCode::kAborted) return absl::OkStatus();
-    ANAM_RETURN_IF_ERROR(grant.status());
-    epoch = grant->epoch();
-    std::fprintf(stderr, "epoch %lld\n", static_cast<long long>(epoch));
-    const Status status = RunEpoch(*grant, options.job_id, *session, *mailbox, *stop);
-    if (!status.ok()) {
-      std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
-      session->Report(FailureReport(epoch, status));
-    }
-    stop->EndEpoch();
-    ANAM_RETURN_IF_ERROR(session->Drain(kOrphanPatience));
-    if (stop->requested()) return absl::OkStatus();
-  }
+  const Status status = ServeEpochs(options, epoch, *session, *mailbox, *stop);
+  session->SetOnStop(nullptr);  // `stop` ends before the session does
+  return status;
 }
 
 }  // namespace

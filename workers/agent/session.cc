@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
@@ -74,6 +75,7 @@ class Session::Line {
 
   void AskCommit(const CommitQuestion& question, OnCommitAnswer answer) {
     const std::lock_guard<std::mutex> lock(mutex_);
+    if (!refused_.ok()) return answer(false, MessageOf(refused_));
     commits_.push_back({question, std::move(answer), /*sent=*/false});
     changed_.notify_all();
   }
@@ -189,15 +191,18 @@ class Session::Line {
   // Sends what is due, and heartbeats, until the stream breaks.
   void WriteLoop(Stream* stream, grpc::ClientContext* context) {
     std::unique_lock<std::mutex> lock(mutex_);
-    absl::Duration next_beat = Clock::System().Monotonic() + Heartbeat();
+    const absl::Duration begin = Clock::System().Monotonic();
+    absl::Duration next_beat = begin + Heartbeat();
     while (!closing_ && !broken_) {
       const absl::Duration now = Clock::System().Monotonic();
       std::vector<v1::SessionRequest> due;
       if (attached_) TakeDue(&due);
       if (now >= next_beat) {
-        due.emplace_back().mutable_heartbeat()->set_epoch(grant_.has_value() ? grant_->epoch() : 0);
+        // Before the grant there is no epoch to name: the coordinator would refuse the worker.
+        if (attached_) due.emplace_back().mutable_heartbeat()->set_epoch(grant_->epoch());
         next_beat = now + Heartbeat();
-        if (now - last_heard_ > Lease()) context->TryCancel();  // a coordinator that hangs
+        // A coordinator that hangs; a new one may be slow to answer.
+        if (now - std::max(last_heard_, begin) > Lease()) context->TryCancel();
       }
       if (due.empty()) {
         changed_.wait_for(lock, absl::ToChronoMilliseconds(next_beat - now));
@@ -209,7 +214,8 @@ class Session::Line {
       lock.lock();
       if (!written) break;
     }
-    context->TryCancel();
+    // Not where the coordinator has ended the stream: its reason would be lost.
+    if (closing_) context->TryCancel();
   }
 
   void TakeDue(std::vector<v1::SessionRequest>* due) {
@@ -248,6 +254,10 @@ class Session::Line {
       if (!grant_.has_value() || response.grant().epoch() > grant_->epoch()) {
         grant_ = response.grant();
         stop_.reset();
+        // Of the epoch before: nobody waits for them any more.
+        std::erase_if(commits_, [&](const PendingCommit& commit) {
+          return commit.question.epoch < grant_->epoch();
+        });
       }
       Acknowledge(response.grant().acknowledged_sequence());
     } else if (response.has_ack()) {

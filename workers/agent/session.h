@@ -49,9 +49,12 @@ class Session {
 
   // Numbers the report and sends it.
   void Report(v1::Report report);
-  // `answer` is called once, on the session's thread: kStale makes it "not granted".
+  // `answer` is called once, on the session's thread, or on the caller's when the coordinator has
+  // refused this worker already; never, once another epoch is granted. It must not
+  // call the session.
   void AskCommit(const CommitQuestion& question, OnCommitAnswer answer);
-  // Called on the session's thread for each stop that arrives, also one that came before.
+  // Called on the session's thread for each stop that arrives, also (here) one that came before. It
+  // must not call the session. Once SetOnStop(nullptr) returns, it is not called any more.
   void SetOnStop(OnStop on_stop);
 
   // Waits for the grant of an epoch above `after`. kAborted: the coordinator told the worker to

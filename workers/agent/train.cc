@@ -54,8 +54,7 @@ int64_t NewestCheckpointStep(const std::string& directory) {
 }  // namespace
 
 Status Train(const RunOptions& options, const Checked& checked, const Attempt& attempt,
-             const TrainHooks& hooks, StepCounter& counter, Progress& progress,
-             gang::Outcome* outcome) {
+             TrainHooks hooks, StepCounter& counter, Progress& progress, gang::Outcome* outcome) {
   const std::string& marker = attempt.output.marker;
   const PlanInput input{.config = checked.config,
                         .model = checked.model,
@@ -70,7 +69,9 @@ Status Train(const RunOptions& options, const Checked& checked, const Attempt& a
   gang::GangOptions gang = MakeGang(options, checked, attempt, plans);
   gang.interrupt_fd = hooks.interrupt_fd;
   gang.mailbox = hooks.mailbox;
-  *outcome = gang::RunGang(gang, progress);
+  gang.keep_survivors = hooks.keep_survivors;
+  gang.survivors = std::move(hooks.survivors);
+  *outcome = gang::RunGang(std::move(gang), progress);
 
   SummaryInput summary{.figures = progress.figures(),
                        .outcome = *outcome,

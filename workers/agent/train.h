@@ -14,13 +14,14 @@ namespace anamnesis::agent {
 struct TrainHooks {
   int interrupt_fd = -1;             // of gang::GangOptions
   gang::Mailbox* mailbox = nullptr;  // likewise
-  std::string resume_command = "";   // that the user may type after a failure; "" for none
+  bool keep_survivors = false;       // likewise; they come back in `outcome`
+  std::vector<std::optional<gang::RankLink>> survivors = {};
+  std::string resume_command = "";  // that the user may type after a failure; "" for none
 };
 
 // OK once every rank is done; the ranks' outcome goes into `outcome`. Blocks; `progress` is told on
 // this thread.
 Status Train(const RunOptions& options, const Checked& checked, const Attempt& attempt,
-             const TrainHooks& hooks, StepCounter& counter, Progress& progress,
-             gang::Outcome* outcome);
+             TrainHooks hooks, StepCounter& counter, Progress& progress, gang::Outcome* outcome);
 
 }  // namespace anamnesis::agent

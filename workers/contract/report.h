@@ -14,12 +14,14 @@
 //   store_get   {id, key, timeout_ms}
 //   store_wait  {id, keys, timeout_ms}
 //   error       {code, message}
+//   idle        {} a peer was lost; waits for rejoin, with base and tokenizer in memory
 //   done        DoneReport
 //
 // worker → rank
 //   commit_reply  {step, granted, reason}
 //   store_reply   {id, ok, value(hex)}
 //   stop          {grace_ms}: finish the step, save, exit 130
+//   rejoin        {plan}: path of the plan of the next epoch
 // clang-format on
 #pragma once
 

@@ -20,7 +20,8 @@ constexpr int kExitInterrupted = 130;
 
 class Loop {
  public:
-  Loop(const GangOptions& options, Observer& observer) : options_(options), observer_(observer) {}
+  Loop(GangOptions options, Observer& observer)
+      : options_(std::move(options)), observer_(observer) {}
 
   Outcome Run() {
     const Status started = StartRanks();
@@ -29,9 +30,10 @@ class Loop {
       outcome.status = started;
       return outcome;  // the ranks already started are killed and reaped with links_
     }
-    while (
-        std::any_of(links_.begin(), links_.end(), [](const RankLink& link) { return !link.ended; }))
+    while (std::any_of(links_.begin(), links_.end(),
+                       [this](const RankLink& link) { return !link.ended && !IsKept(link); })) {
       Turn();
+    }
     return MakeOutcome();
   }
 
@@ -40,6 +42,11 @@ class Loop {
 
   Status StartRanks() {
     for (size_t rank = 0; rank < options_.ranks.size(); ++rank) {
+      if (rank < options_.survivors.size() && options_.survivors[rank]) {
+        links_.push_back(*std::move(options_.survivors[rank]));
+        links_.back().Rejoin(options_.ranks[rank].argv[1], Now());
+        continue;
+      }
       StatusOr<RankLink> link = RankLink::Start(options_.ranks[rank], Now());
       if (!link.ok()) return AddContext(link.status(), Cat("rank ", rank));
       links_.push_back(*std::move(link));
@@ -82,8 +89,9 @@ class Loop {
     for (const RankLink& link : links_) {
       if (!link.ended) next = std::min(next, SilenceDeadline(link));
     }
-    const absl::Duration wait = std::max(absl::ZeroDuration(), next - Now());
-    return static_cast<int>(std::min<int64_t>(60'000, absl::ToInt64Milliseconds(wait) + 1));
+    const absl::Duration wait =
+        std::clamp(next - Now(), absl::ZeroDuration(), absl::Minutes(1));  // `next` may be infinite
+    return static_cast<int>(absl::ToInt64Milliseconds(wait)) + 1;
   }
 
   // Reads the rank's messages before its end is judged, so that a `done` or an `error` is never
@@ -148,6 +156,8 @@ class Loop {
     } else if (kind == "error") {
       const Status error = contract::StatusFromErrorMessage(message);
       FailRank(rank, IsPeerError(error) ? Symptom::kPeerError : Symptom::kError, error);
+    } else if (kind == "idle") {
+      link.idle = true;
     } else if (kind != "alive") {
       return InvalidArgument("channel: unknown message '", kind, "'");
     }
@@ -201,8 +211,13 @@ class Loop {
     if (!closed_ && Now() >= close_at_) {
       closed_ = true;
       close_at_ = absl::InfiniteDuration();
-      kill_at_ = Now() + options_.close_patience;
-      for (RankLink& link : links_) link.Close();
+      keeping_ = options_.keep_survivors && !stopping_;
+      if (keeping_) {  // channels stay open: ranks that lose their peer say so
+        kill_at_ = Now() + std::max(options_.survivor_patience, 1.5 * step_times_.Median());
+      } else {
+        kill_at_ = Now() + options_.close_patience;
+        for (RankLink& link : links_) link.Close();
+      }
     }
     if (Now() >= kill_at_) KillAll();
   }
@@ -211,9 +226,11 @@ class Loop {
     closed_ = true;
     close_at_ = kill_at_ = absl::InfiniteDuration();
     for (RankLink& link : links_) {
-      if (!link.ended) link.process().Signal(SIGKILL);
+      if (!link.ended && !IsKept(link)) link.process().Signal(SIGKILL);
     }
   }
+
+  bool IsKept(const RankLink& link) const { return keeping_ && !killed_ && link.idle; }
 
   absl::Duration SilenceDeadline(const RankLink& link) const {
     if (closed_ || commits_pending_ > 0) return absl::InfiniteDuration();
@@ -253,6 +270,7 @@ class Loop {
   }
 
   void AnswerCommit(size_t rank, int64_t step, const CommitAnswer& answer) {
+    if (commits_pending_ == 0) return;  // a question of the epoch before
     --commits_pending_;
     for (RankLink& link : links_) link.last_heard = Now();  // all may have waited for the answer
     links_[rank].Send({{"kind", "commit_reply"},
@@ -287,7 +305,7 @@ class Loop {
     observer_.OnStopping();
   }
 
-  Outcome MakeOutcome() const {
+  Outcome MakeOutcome() {
     Outcome outcome;
     bool all_done = true;
     bool finished = true;
@@ -309,10 +327,17 @@ class Loop {
       outcome.saved = all_done;
       outcome.status = Aborted("interrupted");
     }
+    if (std::any_of(links_.begin(), links_.end(),
+                    [this](const RankLink& link) { return IsKept(link) && !link.ended; })) {
+      for (RankLink& link : links_) {
+        const bool kept = IsKept(link) && !link.ended;
+        outcome.survivors.push_back(kept ? std::optional<RankLink>(std::move(link)) : std::nullopt);
+      }
+    }
     return outcome;
   }
 
-  const GangOptions& options_;
+  GangOptions options_;
   Observer& observer_;
   std::vector<RankLink> links_;
   RendezvousStore store_;
@@ -322,14 +347,15 @@ class Loop {
   absl::Duration kill_at_ = absl::InfiniteDuration();   // when who is still alive is killed
   int commits_pending_ = 0;  // unanswered: silence is not the ranks' fault
   bool stopping_ = false;    // the ranks were asked to stop
-  bool closed_ = false;      // the channels are closed, no more evidence is taken
+  bool closed_ = false;      // the gang is over, no more evidence is taken
+  bool keeping_ = false;     // its survivors are waited for
   bool killed_ = false;      // by the second interrupt
 };
 
 }  // namespace
 
-Outcome RunGang(const GangOptions& options, Observer& observer) {
-  return Loop(options, observer).Run();
+Outcome RunGang(GangOptions options, Observer& observer) {
+  return Loop(std::move(options), observer).Run();
 }
 
 }  // namespace anamnesis::gang

@@ -14,6 +14,7 @@
 #include "common/process/spawn.h"
 #include "workers/contract/report.h"
 #include "workers/gang/mailbox.h"
+#include "workers/gang/rank_link.h"
 #include "workers/gang/stall.h"
 
 namespace anamnesis::gang {
@@ -46,6 +47,13 @@ struct GangOptions {
       absl::Milliseconds(300);  // for a cause to show after a rank's mere error
   absl::Duration exit_patience = absl::Seconds(10);  // between `done` and the end of the process
   absl::Duration stop_grace = absl::Minutes(10);     // told to the ranks with `stop`
+  // Ranks that lost a peer may wait for the next epoch instead of being ended; those that do so
+  // within `survivor_patience` (or 1.5 median steps) come back in Outcome::survivors.
+  bool keep_survivors = false;
+  absl::Duration survivor_patience = absl::Seconds(2);
+  // By rank: a survivor of the epoch before, which joins with the plan `argv[1]`; empty: all ranks
+  // are started.
+  std::vector<std::optional<RankLink>> survivors = {};
   const Clock* clock = &Clock::System();
 };
 
@@ -55,11 +63,13 @@ struct Outcome {
   Status status;
   int culprit = -1;
   bool saved = false;
-  int64_t last_step = 0;                   // highest step that any rank reported
-  std::vector<contract::DoneReport> done;  // by rank; empty unless all ranks sent one
+  int64_t last_step = 0;                        // highest step that any rank reported
+  std::vector<contract::DoneReport> done = {};  // by rank; empty unless all ranks sent one
+  // By rank, those that wait for the next epoch; empty when nobody does. Dropping one ends it.
+  std::vector<std::optional<RankLink>> survivors = {};
 };
 
-// Runs until every rank has ended; leaves no process behind.
-Outcome RunGang(const GangOptions& options, Observer& observer);
+// Runs until every rank has ended or waits as a survivor; leaves no other process behind.
+Outcome RunGang(GangOptions options, Observer& observer);
 
 }  // namespace anamnesis::gang

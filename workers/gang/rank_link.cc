@@ -29,6 +29,14 @@ StatusOr<RankLink> RankLink::Start(SpawnOptions options, absl::Duration now) {
   return link;
 }
 
+void RankLink::Rejoin(const std::string& plan_path, absl::Duration now) {
+  last_heard = now;
+  last_step = 0;
+  idle = has_done = has_failed = false;
+  done = {};
+  Send({{"kind", "rejoin"}, {"plan", plan_path}});
+}
+
 void RankLink::Send(const Json& message) {
   if (!open()) return;
   const StatusOr<std::string> frame = contract::EncodeFrame(message);

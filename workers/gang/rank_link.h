@@ -23,6 +23,9 @@ class RankLink {
   bool open() const { return channel_.valid(); }
   bool wants_write() const { return open() && !outgoing_.empty(); }
 
+  // Forgets the epoch before and sends the survivor the plan of the next.
+  void Rejoin(const std::string& plan_path, absl::Duration now);
+
   // Queues a message; what the socket takes is written at once.
   void Send(const Json& message);
   // Writes what is queued, as far as the socket takes it.
@@ -35,6 +38,7 @@ class RankLink {
   absl::Duration last_heard;  // when the last message came
   int64_t last_step = 0;
   bool ended = false;  // reaped
+  bool idle = false;   // waits for the next epoch
   bool has_done = false;
   bool has_failed = false;  // its evidence is recorded; its exit is no news
   contract::DoneReport done;

@@ -115,8 +115,7 @@ int RunPrepare(int argc, char** argv) {
 int RunEnsure(int argc, char** argv) {
   CLI::App app(
       "The shards of a job's data: from the cache when they are there and intact, else made now. "
-      "Prints the "
-      "directory on stdout.",
+      "Prints the directory on stdout, or why it failed: the worker says it.",
       "ensure");
   app.footer(
       "Example:\n  anamnesis-prep ensure job.yaml --splits train,tuning --data-dir "
@@ -137,12 +136,12 @@ int RunEnsure(int argc, char** argv) {
   AddOverrides(app, &overrides);
   bool proceed = false;
   if (const int code = Parse(app, argc, argv, &proceed); !proceed) return code;
+  StatusOr<std::string> directory = "";
   const StatusOr<config::DataSection> data = LoadData(config, overrides);
-  if (!data.ok()) return Report(data.status());
-  const StatusOr<std::string> directory = EnsureShards(*data, splits, data_dir, jobs);
-  if (!directory.ok()) return Report(directory.status());
-  std::printf("%s\n", directory->c_str());
-  return 0;
+  if (data.ok()) directory = EnsureShards(*data, splits, data_dir, jobs);
+  const Status status = data.ok() ? directory.status() : data.status();
+  std::printf("%s\n", status.ok() ? directory->c_str() : MessageOf(status).c_str());
+  return ExitCodeOf(status);
 }
 
 int RunValidate(int argc, char** argv) {

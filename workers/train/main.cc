@@ -13,13 +13,10 @@
 #include <string_view>
 
 #include "common/base/status.h"
-#include "workers/contract/plan.h"
-#include "workers/contract/report.h"
 #include "workers/model/config.h"
 #include "workers/model/weight_files.h"
 #include "workers/train/rank_channel.h"
-#include "workers/train/status_from_torch.h"
-#include "workers/train/trainer.h"
+#include "workers/train/train_plans.h"
 
 namespace anamnesis {
 namespace {
@@ -52,24 +49,6 @@ Status CheckModel(const std::string& directory) {
   return weights.CheckAgainst(model::ExpectedTensors(config));
 }
 
-Status Train(const std::string& plan_path, const std::shared_ptr<train::RankChannel>& channel) {
-  ANAM_ASSIGN_OR_RETURN(const contract::TrainPlan plan, contract::ReadTrainPlan(plan_path));
-  return train::StatusFromTorch([&]() -> Status {
-    ANAM_ASSIGN_OR_RETURN(const auto trainer, train::Trainer::Create(plan, channel));
-    return trainer->Run();
-  });
-}
-
-int ReportEnd(const Status& status, train::RankChannel* channel) {
-  if (status.ok()) return 0;
-  std::fprintf(stderr, "anamnesis-rank: %s\n", MessageOf(status).c_str());
-  // A stop that was asked for is no error; `done` has been sent.
-  if (channel != nullptr && !absl::IsAborted(status)) {
-    channel->Report("error", contract::ErrorMessage(status)).IgnoreError();
-  }
-  return absl::IsAborted(status) ? 130 : ExitCodeOf(status);
-}
-
 int Usage() {
   std::fputs(kUsage, stderr);
   return 2;
@@ -82,7 +61,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (first == "--check-model") {
-    return argc == 3 ? ReportEnd(CheckModel(argv[2]), nullptr) : Usage();
+    return argc == 3 ? train::ReportEnd(CheckModel(argv[2]), nullptr) : Usage();
   }
   if (first.empty() || first.starts_with("-") || (argc != 2 && argc != 4)) return Usage();
   std::optional<int> fd;
@@ -99,7 +78,7 @@ int Main(int argc, char** argv) {
   // shared: the rendezvous store inside the process group keeps the channel too.
   const auto channel = std::make_shared<train::RankChannel>(fd);
   StopOnSignals(channel.get());
-  return ReportEnd(Train(std::string(first), channel), channel.get());
+  return train::ReportEnd(train::TrainPlans(std::string(first), channel), channel.get());
 }
 
 }  // namespace

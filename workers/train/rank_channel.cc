@@ -80,6 +80,8 @@ void RankChannel::ReadLoop() {
     const std::string kind = message->value("kind", "");
     if (kind == "stop") {
       RequestStop();
+    } else if (kind == "rejoin") {
+      rejoin_plan_ = message->value("plan", "");
     } else if (kind == "store_reply" && message->contains("id") && (*message)["id"].is_number()) {
       const int64_t id = (*message)["id"].get<int64_t>();
       store_replies_[id] = *std::move(message);
@@ -136,6 +138,18 @@ std::optional<Status> RankChannel::CommitAnswer(int64_t step, std::chrono::milli
   commit_replies_.erase(reply);
   if (granted) return absl::OkStatus();
   return FailedPrecondition("commit of step ", step, " was refused: ", reason);
+}
+
+StatusOr<std::string> RankChannel::WaitRejoin() {
+  if (!connected()) return FailedPrecondition("a gang is joined again through a worker's channel");
+  ANAM_RETURN_IF_ERROR(Report("idle", Json::object()));
+  std::unique_lock<std::mutex> lock(mutex_);
+  changed_.wait(lock, [&] { return closed_ || !rejoin_plan_.empty(); });
+  if (rejoin_plan_.empty()) return Unavailable("the worker is gone");
+  commit_replies_.clear();
+  store_replies_.clear();
+  stop_ = false;
+  return std::exchange(rejoin_plan_, "");
 }
 
 Status RankChannel::Set(const std::string& key, const std::string& value) {

@@ -49,6 +49,10 @@ class RankChannel : public collective::KeyValue {
   // `patience`.
   std::optional<Status> CommitAnswer(int64_t step, std::chrono::milliseconds patience);
 
+  // After a peer was lost: says that this rank waits, and returns the plan of the next epoch (a
+  // path). kUnavailable when the worker goes instead. Answers and stops of before are forgotten.
+  StatusOr<std::string> WaitRejoin();
+
   // True once the worker has asked to stop, or RequestStop() was called.
   bool stop_requested() const { return stop_.load(std::memory_order_relaxed); }
   void RequestStop() { stop_.store(true, std::memory_order_relaxed); }  // async-signal-safe
@@ -72,6 +76,7 @@ class RankChannel : public collective::KeyValue {
   int64_t next_id_ = 1;                     // guarded by mutex_
   std::map<int64_t, Json> store_replies_;   // guarded by mutex_; by id
   std::map<int64_t, Json> commit_replies_;  // guarded by mutex_; by step
+  std::string rejoin_plan_;                 // of a rejoin that has come
   std::atomic<int64_t> last_alive_ns_{0};
   std::thread reader_;
 };

@@ -41,6 +41,11 @@ class Trainer {
                                                    std::shared_ptr<RankChannel> channel,
                                                    const Clock& clock = Clock::System());
 
+  // Begins the next epoch of the same run after Run() or Rejoin() failed for want of a peer: forms
+  // a new gang and continues the plan's checkpoint with the model and the rows that are in memory.
+  // kInvalidArgument for another run's plan, or one without a checkpoint.
+  Status Rejoin(const contract::TrainPlan& plan);
+
   // Trains to the end and writes final_model/ (rank 0). After a stop request: the step is finished,
   // a checkpoint saved, and kAborted (exit code 130) returned; `done` is reported in both cases.
   Status Run();
@@ -55,6 +60,7 @@ class Trainer {
           const Clock& clock);
   // trainer_open.cc
   Status Open();
+  Status Begin();  // of an epoch: optimizer, checkpoint, cursor, logs
   Status CheckPlan() const;
   Status ReportStarted();
   Status OpenRows();

@@ -39,6 +39,35 @@ Status Trainer::Open() {
   const at::Device device = plan_.gang.device == "cuda" ? at::Device(at::kCUDA, 0) : at::kCPU;
   ANAM_ASSIGN_OR_RETURN(
       model_, adapter::TrainableModel::Load(plan_.model, plan_.lora, plan_.training.seed, device));
+  return Begin();
+}
+
+Status Trainer::Rejoin(const contract::TrainPlan& plan) {
+  if (plan.output.resume_checkpoint.empty() || plan.model.sha256 != plan_.model.sha256 ||
+      plan.data.stream_digest != plan_.data.stream_digest ||
+      plan.data.shards_manifest_sha256 != plan_.data.shards_manifest_sha256 ||
+      plan.gang.rank != plan_.gang.rank) {
+    return InvalidArgument("plan: a rank joins again with its model, its data and a checkpoint");
+  }
+  step_runner_.reset();
+  group_.reset();
+  events_.reset();
+  commits_.clear();
+  plan_ = plan;
+  state_ = {};
+  done_ = {};
+  last_evaluation_.reset();
+  last_saved_step_ = -1;
+  stop_requested_ = false;
+  model_->ZeroGradient();
+  ANAM_RETURN_IF_ERROR(CheckPlan());
+  ANAM_RETURN_IF_ERROR(ReportStarted());
+  const AliveScope alive(*channel_);
+  ANAM_RETURN_IF_ERROR(FormGroup());
+  return Begin();
+}
+
+Status Trainer::Begin() {
   std::vector<ParameterSpan> layout;
   for (const adapter::NamedParameter& parameter : model_->parameters()) {
     layout.push_back(

@@ -147,9 +147,12 @@ Status Trainer::SettleAll() {
 Status Trainer::SettleCommits(std::chrono::milliseconds patience) {
   while (!commits_.empty()) {
     const absl::Duration begin = clock_.Monotonic();
-    const PendingCommit& commit = commits_.front();
+    PendingCommit& commit = commits_.front();
     const std::optional<Status> answer = channel_->CommitAnswer(commit.step, patience);
-    if (!answer) return absl::OkStatus();
+    if (!answer) {
+      commit.stall += clock_.Monotonic() - begin;
+      return absl::OkStatus();
+    }
     if (!answer->ok()) {
       for (const PendingCommit& refused : commits_) checkpoint::Discard(refused.staged);
       commits_.clear();

@@ -47,6 +47,12 @@ TEST(FailureRule, EndsAPoisonJobAtTheThirdEqualFailure) {
   EXPECT_EQ(verdict.message.find("signal 11"), 0u);
 }
 
+TEST(FailureRule, WaitsForAFullDiskWithoutEnd) {
+  const Failure full{Reason::kDiskFull, "no space left", 7};
+  EXPECT_EQ(JudgeFailure(FailedWith(std::vector<Failure>(40, full)), {}).next,
+            JobState::kRecovering);
+}
+
 TEST(FailureRule, EqualMeansTheSameReasonAndStepInARow) {
   const Failure a{Reason::kRankFailed, "x", 7}, other_step{Reason::kRankFailed, "x", 8},
       other_reason{Reason::kWorkerLost, "x", 7};

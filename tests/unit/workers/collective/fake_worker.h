@@ -63,6 +63,7 @@ class FakeWorker {
   }
 
   void Kill(int rank) { kill(pids_[rank], SIGKILL); }
+  void HangUp(int rank) { shutdown(links_[rank], SHUT_WR); }
 
  private:
   void Start(int rank, const RankMain& rank_main) {

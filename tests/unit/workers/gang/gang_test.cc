@@ -104,7 +104,7 @@ TEST(Gang, TakesTheAnswerToACommitLater) {
     recorder.grant = grant;
     GangOptions options = MakeGang({{"commit:4", "done"}});
     options.mailbox = mailbox.get();
-    EXPECT_EQ(RunGang(options, recorder).status.ok(), grant);
+    EXPECT_EQ(RunGang(std::move(options), recorder).status.ok(), grant);
   }
 }
 
@@ -114,9 +114,40 @@ TEST(Gang, IsInterruptedThroughTheMailbox) {
   Recorder recorder;
   GangOptions options = MakeGang({{"await_stop"}});
   options.mailbox = mailbox.get();
-  const Outcome outcome = RunGang(options, recorder);
+  const Outcome outcome = RunGang(std::move(options), recorder);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kAborted);
   EXPECT_EQ(recorder.stopping, 1);
+}
+
+TEST(Gang, KeepsTheRankThatLostItsPeerForTheNextEpoch) {
+  Recorder recorder;
+  GangOptions first = MakeGang({{"rejoin", "steps:2", "done"}, {"kill:9"}});
+  first.keep_survivors = true;
+  Outcome lost = RunGang(std::move(first), recorder);
+  EXPECT_EQ(lost.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(lost.culprit, 1);
+  ASSERT_THAT(lost.survivors, ::testing::SizeIs(2));
+  ASSERT_TRUE(lost.survivors[0].has_value());
+  EXPECT_FALSE(lost.survivors[1].has_value());
+  const int kept_pid = lost.survivors[0]->process().pid();
+
+  GangOptions next = MakeGang({{}, {"steps:2", "done"}});
+  next.survivors = std::move(lost.survivors);
+  const Outcome outcome = RunGang(std::move(next), recorder);
+  EXPECT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(recorder.steps, 4);
+  EXPECT_THAT(outcome.done, ::testing::SizeIs(2));
+  EXPECT_EQ(::kill(kept_pid, 0), -1);  // ended and reaped
+}
+
+TEST(Gang, KillsARankThatDoesNotSayThatItWaits) {
+  Recorder recorder;
+  GangOptions options = MakeGang({{"stubborn"}, {"kill:9"}});
+  options.keep_survivors = true;
+  options.survivor_patience = absl::Milliseconds(50);
+  const Outcome outcome = RunGang(std::move(options), recorder);
+  EXPECT_EQ(outcome.culprit, 1);
+  EXPECT_TRUE(outcome.survivors.empty());
 }
 
 struct Breakage {
@@ -175,7 +206,7 @@ TEST(Gang, NamesTheCulpritAndLeavesNobodyBehind) {
     Recorder recorder;
     GangOptions options = MakeGang(row.scripts);
     options.close_patience = absl::Milliseconds(200);
-    const Outcome outcome = RunGang(options, recorder);
+    const Outcome outcome = RunGang(std::move(options), recorder);
     EXPECT_EQ(outcome.culprit, row.culprit) << row.name;
     EXPECT_EQ(outcome.status.code(), row.code) << row.name;
     EXPECT_THAT(MessageOf(outcome.status), HasSubstr(row.text)) << row.name;
@@ -188,7 +219,7 @@ TEST(Gang, KillsAndNamesARankThatFellSilent) {
   Recorder recorder;
   GangOptions options = MakeGang({{"steps:3", "hang"}, {"steps:2", "hang"}});
   options.stall.floor = absl::Milliseconds(300);
-  const Outcome outcome = RunGang(options, recorder);
+  const Outcome outcome = RunGang(std::move(options), recorder);
   EXPECT_EQ(outcome.status.code(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_GE(outcome.culprit, 0);
   ExpectNoChildLeft();
@@ -198,7 +229,7 @@ TEST(Gang, NamesTheStoppedRankAmongSilentOnes) {
   Recorder recorder;
   GangOptions options = MakeGang({{"steps:3", "hang"}, {"steps:3", "stopped"}});
   options.stall.floor = absl::Milliseconds(300);
-  const Outcome outcome = RunGang(options, recorder);
+  const Outcome outcome = RunGang(std::move(options), recorder);
   EXPECT_EQ(outcome.culprit, 1);
   EXPECT_THAT(MessageOf(outcome.status), HasSubstr("the process is stopped"));
   ExpectNoChildLeft();
@@ -210,7 +241,7 @@ TEST(Gang, FirstInterruptLetsTheRanksSave) {
   recorder.interrupt_fd = interrupts.get();
   GangOptions options = MakeGang({{"steps:1", "await_stop"}, {"steps:1", "await_stop"}});
   options.interrupt_fd = interrupts.get();
-  const Outcome outcome = RunGang(options, recorder);
+  const Outcome outcome = RunGang(std::move(options), recorder);
   EXPECT_EQ(ExitCodeOf(outcome.status), 130);
   EXPECT_TRUE(outcome.saved);
   EXPECT_EQ(recorder.stopping, 1);
@@ -224,7 +255,7 @@ TEST(Gang, SecondInterruptKills) {
   recorder.interrupt_twice = true;
   GangOptions options = MakeGang({{"steps:1", "stubborn"}, {"stubborn"}});
   options.interrupt_fd = interrupts.get();
-  const Outcome outcome = RunGang(options, recorder);
+  const Outcome outcome = RunGang(std::move(options), recorder);
   EXPECT_EQ(ExitCodeOf(outcome.status), 130);
   EXPECT_FALSE(outcome.saved);
   ExpectNoChildLeft();
@@ -234,7 +265,7 @@ TEST(Gang, ReportsAProgramThatCannotBeStarted) {
   Recorder recorder;
   GangOptions options = MakeGang({{"hang"}});
   options.ranks.push_back({.argv = {"/nonexistent/rank"}});
-  const Outcome outcome = RunGang(options, recorder);
+  const Outcome outcome = RunGang(std::move(options), recorder);
   EXPECT_EQ(ExitCodeOf(outcome.status), 6);
   EXPECT_THAT(MessageOf(outcome.status), HasSubstr("rank 1: /nonexistent/rank: cannot start"));
   ExpectNoChildLeft();

@@ -98,17 +98,22 @@ TEST(RankGang, AllRanksStopAtTheSameStep) {
   EXPECT_TRUE(PathExists(plan.output.directory + "/checkpoint-1/manifest.json"));
 }
 
-TEST(RankGang, ASurvivorReportsThatItsPeerIsGone) {
+TEST(RankGang, ASurvivorReportsThatItsPeerIsGoneAndWaits) {
   contract::TrainPlan plan = Small().Plan("killed");
   plan.training.logging_steps = 1;
   std::string error_code;
+  bool waited = false;
   FakeWorker worker(2, Exec(plan, 2));
   const auto codes = worker.Serve([&](int rank, const Json& message) {
     if (message["kind"] == "step" && rank == 0 && message["step"] == 1) worker.Kill(1);
     if (message["kind"] == "error") error_code = message["code"];
+    if (message["kind"] != "idle") return;
+    waited = !error_code.empty();
+    worker.HangUp(rank);
   });
   EXPECT_EQ(codes, (std::vector<int>{75, -SIGKILL}));
   EXPECT_EQ(error_code, "UNAVAILABLE");
+  EXPECT_TRUE(waited);
 }
 
 TEST(RankProgram, ChecksAModelDirectory) {
