@@ -211,5 +211,9 @@ def seconds_of(stamp):
     return datetime.datetime.fromisoformat(stamp).timestamp()
 
 
+def sha256_of(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
 def adapter_sha256(output):
-    return hashlib.sha256((pathlib.Path(output) / "final_model/adapter_model.safetensors").read_bytes()).hexdigest()
+    return sha256_of(pathlib.Path(output) / "final_model/adapter_model.safetensors")

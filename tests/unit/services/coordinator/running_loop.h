@@ -111,8 +111,9 @@ class RunningLoop {
   }
   // Ends the workers, and the loop with them.
   void KillWorkers() {
-    loop_->KillWorkers();
     loop_->Shutdown(/*park=*/true);
+    Look([](const core::State*) {});  // it parks: their ends are no failures
+    loop_->KillWorkers();
     thread_.join();
   }
 

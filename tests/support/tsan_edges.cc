@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells ThreadSanitizer of Abseil's locks, on which gRPC stands: Debian builds both without
-// instrumentation, and these locks are futexes that it cannot see. The functions stand before those
-// of libabsl_synchronization (the dynamic linker takes the program's first), say what they do and
-// go on there. Linked into tests of the preset `tsan` alone.
+// Tells ThreadSanitizer what orders threads within gRPC and Abseil, which Debian builds without
+// instrumentation: Abseil's locks (futexes, which it cannot see) and the way of an operation from
+// the thread that starts it to the one that calls back. The functions stand before those of the
+// libraries (the dynamic linker takes the program's first), say what they do and go on there.
+// Linked into tests of the preset `tsan` alone.
 #include <absl/synchronization/mutex.h>
 #include <dlfcn.h>
+#include <grpc/grpc.h>
 
 extern "C" {
 void __tsan_acquire(void* address);
@@ -74,3 +76,20 @@ bool CondVar::WaitWithDeadline(Mutex* mutex, absl::Time deadline) {
 
 ABSL_NAMESPACE_END
 }  // namespace absl
+
+// A batch of operations is handed over here, and its callback begins with the release of the call.
+extern "C" grpc_call_error grpc_call_start_batch(grpc_call* call, const grpc_op* ops,
+                                                 size_t num_ops, void* tag, void* reserved) {
+  static const auto start =
+      Behind<grpc_call_error, grpc_call*, const grpc_op*, size_t, void*, void*>(
+          "grpc_call_start_batch");
+  __tsan_release(call);
+  return start(call, ops, num_ops, tag, reserved);
+}
+
+extern "C" void grpc_call_unref(grpc_call* call) {
+  static const auto unref = Behind<void, grpc_call*>("grpc_call_unref");
+  __tsan_acquire(call);
+  __tsan_release(call);
+  unref(call);
+}
