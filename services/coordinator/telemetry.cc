@@ -7,6 +7,7 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
 
 #include <exception>
 
@@ -208,6 +209,14 @@ void Telemetry::OnCommit(absl::Duration duration) {
 }
 
 void Telemetry::OnStoreFailure() { series_->store_failures.Increment(); }
+
+std::string Telemetry::Text() const {
+  std::vector<MetricFamily> families = series_->registry->Collect();
+  for (MetricFamily& family : series_->board_metrics->Collect()) {
+    families.push_back(std::move(family));
+  }
+  return prometheus::TextSerializer().Serialize(families);
+}
 
 StatusOr<std::string> Telemetry::Serve(const std::string& address) {
   try {

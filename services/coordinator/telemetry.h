@@ -29,6 +29,8 @@ class Telemetry {
   void OnCommit(absl::Duration duration);  // of a transaction of the store
   void OnStoreFailure();
 
+  // As a scrape sees it.
+  std::string Text() const;
   // Serves /metrics on HOST:PORT (port 0: a free one) and returns the address that was taken.
   StatusOr<std::string> Serve(const std::string& address);
 

@@ -192,20 +192,20 @@ class Session::Line {
   void WriteLoop(Stream* stream, grpc::ClientContext* context) {
     std::unique_lock<std::mutex> lock(mutex_);
     const absl::Duration begin = Clock::System().Monotonic();
-    absl::Duration next_beat = begin + Heartbeat();
+    absl::Duration last_beat = begin;  // the interval comes with the grant
     while (!closing_ && !broken_) {
       const absl::Duration now = Clock::System().Monotonic();
       std::vector<v1::SessionRequest> due;
       if (attached_) TakeDue(&due);
-      if (now >= next_beat) {
+      if (now >= last_beat + Heartbeat()) {
         // Before the grant there is no epoch to name: the coordinator would refuse the worker.
         if (attached_) due.emplace_back().mutable_heartbeat()->set_epoch(grant_->epoch());
-        next_beat = now + Heartbeat();
+        last_beat = now;
         // A coordinator that hangs; a new one may be slow to answer.
         if (now - std::max(last_heard_, begin) > Lease()) context->TryCancel();
       }
       if (due.empty()) {
-        changed_.wait_for(lock, absl::ToChronoMilliseconds(next_beat - now));
+        changed_.wait_for(lock, absl::ToChronoMilliseconds(last_beat + Heartbeat() - now));
         continue;
       }
       lock.unlock();
