@@ -4,8 +4,17 @@
 #include <google/protobuf/util/time_util.h>
 
 #include "absl/time/clock.h"
+#include "common/io/json.h"
 
 namespace anamnesis::agent {
+namespace {
+
+// A text may quote a path of any bytes, and a message of the protocol holds UTF-8 alone.
+std::string AsUtf8(const std::string& text) {
+  return Json::parse(Json(text).dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
+}  // namespace
 
 v1::Report NewReport(int64_t epoch) {
   v1::Report report;
@@ -54,7 +63,7 @@ v1::Report FailureReport(int64_t epoch, const Status& status) {
   v1::Report report = NewReport(epoch);
   v1::FailedReport& failed = *report.mutable_failed();
   failed.set_code(static_cast<int>(status.code()));
-  failed.set_message(MessageOf(status));
+  failed.set_message(AsUtf8(MessageOf(status)));
   failed.set_culprit_rank(-1);
   failed.set_reason(ReasonOf(status));
   if (failed.reason() == v1::REASON_DISK_FULL) {

@@ -66,5 +66,12 @@ TEST(Reports, AreStampedFinerThanASecond) {
   EXPECT_TRUE(fine);
 }
 
+TEST(FailureReport, HoldsUtf8WhateverBytesAPathHas) {
+  const v1::Report report = FailureReport(1, InvalidArgument("/data/\xff/x: no such file"));
+  EXPECT_EQ(report.failed().message(), "/data/\xEF\xBF\xBD/x: no such file");
+  v1::Report read;
+  EXPECT_TRUE(read.ParseFromString(report.SerializeAsString()));
+}
+
 }  // namespace
 }  // namespace anamnesis::agent
