@@ -20,8 +20,8 @@ core::Job MakeJob(int64_t id) {
   job.id = core::JobId{id};
   job.request_id = Cat("request-", id, "-0123456789abcdef");
   job.spec.task = "pretrain_llm";
-  job.spec.config_yaml.assign(1024, 'y');
-  job.resolved.spec_json.assign(1024, 'j');
+  job.spec.config_yaml = std::string(1024, 'y');
+  job.resolved.spec_json = std::string(1024, 'j');
   job.resolved.output_dir = Cat("/data/out/run-", id);
   return job;
 }

@@ -3,13 +3,20 @@
 
 ADAPTER/logits.safetensors holds ids, lengths and our logits; prints the largest absolute difference of each.
 """
+import json
 import sys
 import warnings
 
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import LlamaForCausalLM
+from transformers import AutoModelForCausalLM
+
+
+def attention(base):
+    """sdpa has no soft cap."""
+    with open(base + "/config.json") as file:
+        return "eager" if json.load(file)["model_type"] == "gemma2" else "sdpa"
 
 
 def compare(base, adapter):
@@ -19,13 +26,14 @@ def compare(base, adapter):
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*ensure_weight_tying.*")
-        model = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(base, dtype=torch.float32), adapter)
+        plain = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation=attention(base))
+        model = PeftModel.from_pretrained(plain, adapter)
     model.eval()
     start, worst = 0, 0.0
     for length in tensors["lengths"].tolist():
         ids = tensors["ids"][start:start + length]
         with torch.no_grad():
-            logits = model(input_ids=ids[None]).logits[0]
+            logits = model(input_ids=ids[None], use_cache=False).logits[0]
         worst = max(worst, (logits - tensors["logits"][start:start + length]).abs().max().item())
         start += length
     print("largest difference", worst, flush=True)

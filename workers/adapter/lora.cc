@@ -32,20 +32,32 @@ DropoutContext Unpacked(const std::vector<int64_t>& packed) {
   return context;
 }
 
+// The frozen weight as autograd keeps it: a tensor that shares its storage, or the packed form.
+struct HeldWeight {
+  static HeldWeight Of(const model::Linear& layer) { return {layer.weight, layer.packed}; }
+  at::Tensor Dense(at::ScalarType dtype) const { return packed ? packed->Dense(dtype) : dense_OI; }
+
+  at::Tensor dense_OI;  // undefined where `packed` is set
+  model::FrozenWeightPtr packed;
+};
+
 class LoraFunction : public torch::autograd::Function<LoraFunction> {
  public:
   // The scale is folded into A before its cast, so that it costs no extra rounding.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x_TI,
-                            const at::Tensor& weight_OI, const c10::optional<at::Tensor>& bias_O,
+                            const HeldWeight& weight, const c10::optional<at::Tensor>& bias_O,
                             const at::Tensor& a_RI, const at::Tensor& b_OR, double scale,
                             double dropout, const DropoutContext& mask, int64_t module) {
     const bool drops = mask.training && dropout > 0;
     const at::Tensor dropped_TI = drops ? ApplyDropout(x_TI, mask, module, dropout) : x_TI;
     const at::Tensor scaled_RI = (a_RI * scale).to(x_TI.scalar_type());
     const at::Tensor u_TR = dropped_TI.mm(scaled_RI.t());
-    at::Tensor y_TO = at::linear(x_TI, weight_OI, bias_O);
+    at::Tensor y_TO = at::linear(x_TI, weight.Dense(x_TI.scalar_type()), bias_O);
     y_TO.addmm_(u_TR, b_OR.to(x_TI.scalar_type()).t());
-    context->save_for_backward({x_TI, weight_OI, a_RI, b_OR, u_TR});
+    context->save_for_backward({x_TI, weight.dense_OI, a_RI, b_OR, u_TR});
+    if (weight.packed) {
+      context->saved_data["packed"] = c10::IValue::make_capsule(weight.packed);
+    }
     context->saved_data["scale"] = scale;
     context->saved_data["dropout"] = drops ? dropout : 0.0;
     context->saved_data["mask"] = drops ? Packed(mask) : std::vector<int64_t>();
@@ -55,8 +67,7 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
 
   static variable_list backward(AutogradContext* context, variable_list grads) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x_TI = saved[0], &weight_OI = saved[1], &a_RI = saved[2], &b_OR = saved[3],
-                     &u_TR = saved[4];
+    const at::Tensor &x_TI = saved[0], &a_RI = saved[2], &b_OR = saved[3], &u_TR = saved[4];
     const double scale = context->saved_data["scale"].toDouble();
     const double dropout = context->saved_data["dropout"].toDouble();
     const int64_t module = context->saved_data["module"].toInt();
@@ -70,7 +81,7 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
     const at::Tensor du_TR = dy_TO.mm(b_OR.to(dtype));  // without the scale
     at::Tensor dx_TI;
     if (context->needs_input_grad(0)) {
-      dx_TI = dy_TO.mm(weight_OI);
+      dx_TI = dy_TO.mm(SavedWeight(context, saved[1], dtype));
       const at::Tensor through_a = du_TR.mm((a_RI * scale).to(dtype));
       dx_TI.add_(dropout > 0 ? ApplyDropout(through_a, mask, module, dropout) : through_a);
     }
@@ -80,19 +91,27 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
         dx_TI,        at::Tensor(), at::Tensor(), da_RI,       db_t_RO.t().to(b_OR.scalar_type()),
         at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
+
+ private:
+  static at::Tensor SavedWeight(AutogradContext* context, const at::Tensor& dense_OI,
+                                at::ScalarType dtype) {
+    const auto packed = context->saved_data.find("packed");
+    if (packed == context->saved_data.end()) return dense_OI;
+    const auto held = packed->second.toCapsule();
+    return static_cast<const model::FrozenWeight&>(*held).Dense(dtype);
+  }
 };
 
 }  // namespace
 
-at::Tensor LoraForward(const at::Tensor& x_TI, const at::Tensor& weight_OI,
-                       const c10::optional<at::Tensor>& bias_O, const LoraWeights& lora,
-                       const DropoutContext& context, int64_t module) {
-  return LoraFunction::apply(x_TI, weight_OI, bias_O, lora.a_RI, lora.b_OR, lora.scale,
-                             lora.dropout, context, module);
+at::Tensor LoraForward(const at::Tensor& x_TI, const model::Linear& layer, const LoraWeights& lora,
+                       const DropoutContext& context) {
+  return LoraFunction::apply(x_TI, HeldWeight::Of(layer), layer.bias, lora.a_RI, lora.b_OR,
+                             lora.scale, lora.dropout, context, layer.ordinal);
 }
 
 at::Tensor LoraLinear::Forward(const model::Linear& layer, const at::Tensor& x_TI) {
-  return LoraForward(x_TI, layer.weight, layer.bias, lora_, context_, layer.ordinal);
+  return LoraForward(x_TI, layer, lora_, context_);
 }
 
 }  // namespace anamnesis::adapter

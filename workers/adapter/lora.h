@@ -22,12 +22,12 @@ struct LoraWeights {
   double dropout = 0;
 };
 
-// x Wᵀ + b + s · (dropout(x) Aᵀ) Bᵀ with a backward pass that forms no gradient of the frozen W, b
-// and keeps no dropped copy of x: dBᵀ = mm((s·u)ᵀ, dy), the form whose bits do not depend on the
-// number of threads (feasibility.md P1), then transposed.
-at::Tensor LoraForward(const at::Tensor& x_TI, const at::Tensor& weight_OI,
-                       const c10::optional<at::Tensor>& bias_O, const LoraWeights& lora,
-                       const DropoutContext& context, int64_t module);
+// x Wᵀ + b + s · (dropout(x) Aᵀ) Bᵀ with the layer's W and b, and a backward pass that forms no
+// gradient of them and keeps no dropped copy of x: dBᵀ = mm((s·u)ᵀ, dy), the form whose bits do not
+// depend on the number of threads (feasibility.md P1), then transposed. A packed W is decoded for
+// each of the two passes and not kept between them.
+at::Tensor LoraForward(const at::Tensor& x_TI, const model::Linear& layer, const LoraWeights& lora,
+                       const DropoutContext& context);
 
 // The operation installed in a model's Linear. `context` is borrowed: the owner sets it before each
 // forward pass and keeps it unchanged until the backward pass has run.

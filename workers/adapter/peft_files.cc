@@ -237,8 +237,8 @@ std::string LoraAKey(const std::string& module) {
 std::string LoraBKey(const std::string& module) {
   return "base_model.model." + module + ".lora_B.weight";
 }
-std::string SavedModuleKey(const std::string& module) {
-  return "base_model.model." + module + ".weight";
+std::string SavedModuleKey(const std::string& module, const std::string& part) {
+  return "base_model.model." + module + "." + part;
 }
 
 }  // namespace anamnesis::adapter

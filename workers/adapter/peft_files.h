@@ -34,6 +34,6 @@ std::string AdapterModelCard(const std::string& base_model_name);
 // "base_model.model." + module path + suffix, the keys of adapter_model.safetensors.
 std::string LoraAKey(const std::string& module);
 std::string LoraBKey(const std::string& module);
-std::string SavedModuleKey(const std::string& module);
+std::string SavedModuleKey(const std::string& module, const std::string& part = "weight");
 
 }  // namespace anamnesis::adapter

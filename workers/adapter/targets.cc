@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <regex>
 #include <set>
@@ -136,7 +137,73 @@ Status ApplyPattern(const std::string& key, const std::map<std::string, Value>& 
   return absl::OkStatus();
 }
 
+bool HasModule(const std::vector<std::string>& linear_names, const std::string& name) {
+  return std::any_of(linear_names.begin(), linear_names.end(),
+                     [&](const std::string& module) { return EndsWith(module, name); });
+}
+
+// Replaces the parts of a fused projection in a list of names, in place, each fused name once.
+void FuseNames(const std::vector<std::string>& linear_names, std::vector<std::string>* names,
+               std::vector<std::string>* notes) {
+  static const std::map<std::string, std::vector<std::string>> kFused = {
+      {"qkv_proj", {"q_proj", "k_proj", "v_proj"}}, {"gate_up_proj", {"gate_proj", "up_proj"}}};
+  for (const auto& [fused, parts] : kFused) {
+    if (!HasModule(linear_names, fused)) continue;
+    std::vector<std::string> kept;
+    std::string replaced;
+    bool has_fused = false;
+    for (const std::string& name : *names) {
+      const bool is_part = std::find(parts.begin(), parts.end(), name) != parts.end() &&
+                           !HasModule(linear_names, name);
+      if (is_part) replaced += (replaced.empty() ? "" : ", ") + name;
+      if ((is_part || name == fused) && !has_fused) kept.push_back(fused);
+      if (!is_part && name != fused) kept.push_back(name);
+      has_fused = has_fused || is_part || name == fused;
+    }
+    if (replaced.empty()) continue;
+    *names = std::move(kept);
+    notes->push_back(Cat("lora.target_modules: this model fuses its projections: ", replaced,
+                         " became ", fused, " (one adapter on the fused layer)"));
+  }
+}
+
+// The regular expression of the listed names below the text model of a multimodal one.
+std::string NestedRegex(const std::vector<std::string>& names) {
+  std::string text = "model\\.language_model\\..*\\.(";
+  for (size_t i = 0; i < names.size(); ++i) {
+    text += i == 0 ? "" : "|";
+    for (const char c : names[i]) text += c == '.' ? std::string("\\.") : std::string(1, c);
+  }
+  return text + ")";
+}
+
 }  // namespace
+
+FittedPlan FitPlan(const contract::LoraPlan& plan, const std::vector<std::string>& linear_names) {
+  FittedPlan out{plan, {}};
+  FuseNames(linear_names, &out.lora.target_modules, &out.notes);
+  const bool nested = !linear_names.empty() && linear_names[0].starts_with("model.language_model.");
+  if (!nested || !plan.target_regex.empty()) return out;
+  std::vector<std::string> names = out.lora.target_modules;
+  if (plan.all_linear) {
+    for (const std::string& module : linear_names) {
+      const std::string last = module.substr(module.rfind('.') + 1);
+      const bool known = std::find(names.begin(), names.end(), last) != names.end();
+      if (module != "lm_head" && !known) names.push_back(last);
+    }
+  }
+  for (const std::string& name : names) {
+    if (!HasModule(linear_names, name) || name.find('.') == 0) return out;  // PlanTargets says it
+  }
+  out.lora.target_modules.clear();
+  out.lora.all_linear = false;
+  out.lora.target_regex = NestedRegex(names);
+  out.notes.push_back(
+      "lora.target_modules: only the text model is trained, written as the regular "
+      "expression " +
+      out.lora.target_regex);
+  return out;
+}
 
 StatusOr<TargetPlan> PlanTargets(const contract::LoraPlan& plan,
                                  const std::vector<std::string>& linear_names,

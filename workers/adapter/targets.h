@@ -22,6 +22,20 @@ struct TargetPlan {
   std::vector<std::string> saved_modules;  // modules_to_save that match, in the order of the names
 };
 
+// A plan as it applies to one model, and what the user should know of the difference.
+struct FittedPlan {
+  contract::LoraPlan lora;
+  std::vector<std::string> notes;  // one sentence each
+};
+
+// Fits a plan to the model's modules, before PlanTargets and before adapter_config.json is written:
+// - listed targets q_proj, k_proj, v_proj become qkv_proj, and gate_proj, up_proj become
+//   gate_up_proj, where the model has the fused projection alone (Phi-3; PEFT itself would leave
+//   these layers out without a word);
+// - a list or all-linear on the text model inside a multimodal one becomes the regular expression
+//   that matches the same layers, so that PEFT leaves the vision tower alone.
+FittedPlan FitPlan(const contract::LoraPlan& plan, const std::vector<std::string>& linear_names);
+
 // `linear_names`: the model's linear layers in order, lm_head last; `saveable_names`: modules that
 // modules_to_save may name. kInvalidArgument: a target, excluded, saved or pattern name that
 // matches nothing (candidates are listed), r < 1, a bad regular expression. kUnimplemented: bias

@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/base/philox.h"
 #include "common/io/file.h"
+#include "workers/adapter/hidden_dropout.h"
 #include "workers/adapter/peft_files.h"
 #include "workers/model/init.h"
 #include "workers/model/weights.h"
@@ -18,7 +19,6 @@
 namespace anamnesis::adapter {
 namespace {
 
-constexpr char kEmbedding[] = "model.embed_tokens";
 constexpr char kHead[] = "lm_head";
 constexpr size_t kMaxListed = 10;
 
@@ -102,7 +102,7 @@ Status CheckSameAdapter(const TargetPlan& wanted, const TargetPlan& found,
   return absl::OkStatus();
 }
 
-std::vector<std::string> LinearNames(model::Llama* base) {
+std::vector<std::string> LinearNames(model::Decoder* base) {
   std::vector<std::string> names;
   for (const model::Linear* linear : base->linears()) names.push_back(linear->name);
   return names;
@@ -123,9 +123,14 @@ StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Load(const contract::M
                                                                at::ScalarType dtype) {
   std::unique_ptr<TrainableModel> out(new TrainableModel());
   out->model_plan_ = model;
-  out->lora_plan_ = lora;
-  ANAM_ASSIGN_OR_RETURN(out->base_, model::Llama::Load(model.directory, dtype, device));
-  ANAM_ASSIGN_OR_RETURN(out->targets_, out->PlanFor(lora));
+  ANAM_ASSIGN_OR_RETURN(
+      out->base_, model::Decoder::Load(model.directory, dtype, device,
+                                       model.quantisation == "nf4" ? model::Quantisation::kNf4
+                                                                   : model::Quantisation::kNone));
+  FittedPlan fitted = FitPlan(lora, LinearNames(out->base_.get()));
+  out->lora_plan_ = std::move(fitted.lora);
+  out->notes_ = std::move(fitted.notes);
+  ANAM_ASSIGN_OR_RETURN(out->targets_, out->PlanFor(out->lora_plan_));
   out->Build(seed);
   return out;
 }
@@ -140,14 +145,15 @@ StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Open(const contract::M
   return out;
 }
 
-StatusOr<TargetPlan> TrainableModel::PlanFor(const contract::LoraPlan& lora) {
-  return PlanTargets(lora, LinearNames(base_.get()), {kEmbedding, kHead});
+StatusOr<TargetPlan> TrainableModel::PlanFor(const contract::LoraPlan& lora) const {
+  return PlanTargets(lora, LinearNames(base_.get()), {base_->embedding_name(), kHead});
 }
 
 void TrainableModel::Build(uint64_t seed) {
   const at::NoGradGuard no_grad;
   const std::vector<model::Linear*> linears = base_->linears();
-  const auto is_saved = [&](const char* module) {
+  const std::string embedding = base_->embedding_name();
+  const auto is_saved = [&](const std::string& module) {
     return std::find(targets_.saved_modules.begin(), targets_.saved_modules.end(), module) !=
            targets_.saved_modules.end();
   };
@@ -155,22 +161,25 @@ void TrainableModel::Build(uint64_t seed) {
     return *std::find_if(linears.begin(), linears.end(),
                          [&](const model::Linear* linear) { return linear->name == name; });
   };
-  const at::Tensor head = base_->lm_head().weight;
+  model::Linear& head = base_->lm_head();
 
   std::vector<std::pair<std::string, std::vector<int64_t>>> wanted;  // names and shapes, in order
-  if (is_saved(kEmbedding)) {
-    wanted.emplace_back(SavedModuleKey(kEmbedding), base_->embedding().sizes().vec());
+  if (is_saved(embedding)) {
+    wanted.emplace_back(SavedModuleKey(embedding), base_->embedding().sizes().vec());
   }
   for (const LoraTarget& target : targets_.lora) {
     const model::Linear* linear = linear_named(target.module);
     wanted.push_back({LoraAKey(target.module), {target.r, linear->in_features()}});
     wanted.push_back({LoraBKey(target.module), {linear->out_features(), target.r}});
   }
-  if (is_saved(kHead)) wanted.emplace_back(SavedModuleKey(kHead), head.sizes().vec());
+  if (is_saved(kHead)) {
+    wanted.emplace_back(SavedModuleKey(kHead), head.weight.sizes().vec());
+    if (head.bias) wanted.emplace_back(SavedModuleKey(kHead, "bias"), head.bias->sizes().vec());
+  }
   AllocateParameters(wanted);
 
   size_t next = 0;
-  if (is_saved(kEmbedding)) {
+  if (is_saved(embedding)) {
     const at::Tensor master = parameters_[next++].master;
     master.copy_(base_->embedding());
     base_->embedding() = master;
@@ -184,10 +193,16 @@ void TrainableModel::Build(uint64_t seed) {
         ->Install(std::make_unique<LoraLinear>(std::move(weights), context_));
   }
   if (is_saved(kHead)) {
-    const at::Tensor master = parameters_[next++].master;
-    master.copy_(head);
-    base_->lm_head().weight = master;
+    const at::Tensor weight = parameters_[next++].master;
+    weight.copy_(head.weight);
+    head.weight = weight;
+    if (head.bias) {
+      const at::Tensor bias = parameters_[next++].master;
+      bias.copy_(*head.bias);
+      head.bias = bias;
+    }
   }
+  base_->InstallDropout(std::make_unique<CounterHiddenDropout>(context_));
   ANAM_CHECK(next == parameters_.size());
 }
 
@@ -241,7 +256,7 @@ Status TrainableModel::SaveAdapter(const std::string& directory) const {
 Status TrainableModel::LoadAdapter(const std::string& directory) {
   ANAM_ASSIGN_OR_RETURN(const AdapterConfig config, ReadAdapterConfig(directory));
   const std::string source = directory + "/adapter_config.json";
-  auto found = PlanFor(config.lora);
+  auto found = PlanFor(FitPlan(config.lora, LinearNames(base_.get())).lora);
   if (!found.ok()) return AddContext(found.status(), source);
   ANAM_RETURN_IF_ERROR(CheckSameAdapter(targets_, *found, source));
   ANAM_ASSIGN_OR_RETURN(const auto file,

@@ -22,7 +22,7 @@
 #include "workers/adapter/lora.h"
 #include "workers/adapter/targets.h"
 #include "workers/contract/plan.h"
-#include "workers/model/llama.h"
+#include "workers/model/decoder.h"
 #include "workers/model/packed_batch.h"
 
 namespace anamnesis::adapter {
@@ -60,8 +60,9 @@ class TrainableModel {
   // Logits of every position [T, V], without dropout or graph.
   at::Tensor Logits(const model::PackedBatch& batch);
 
-  // Order: embed_tokens if saved, then layer by layer q k v o gate up down with A before B, then
-  // lm_head if saved. The same for every seed and rank.
+  // Order: embed_tokens if saved, then layer by layer the linear layers in model order (q k v o
+  // gate up down) with A before B, then lm_head if saved (weight, then bias). The same for every
+  // seed and rank.
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   // [P] fp32: all masters, end to end; update it in place under at::NoGradGuard.
   const at::Tensor& flat_parameters() const { return flat_parameters_; }
@@ -69,9 +70,11 @@ class TrainableModel {
   const at::Tensor& flat_gradient() const { return flat_gradient_; }
   void ZeroGradient() { flat_gradient_.zero_(); }
 
-  const model::Llama& base() const { return *base_; }
-  model::Llama& base() { return *base_; }
+  const model::Decoder& base() const { return *base_; }
+  model::Decoder& base() { return *base_; }
   const TargetPlan& targets() const { return targets_; }
+  // What differs from the LoRA plan as given, for the run's log (FitPlan).
+  const std::vector<std::string>& notes() const { return notes_; }
 
   // adapter_config.json, adapter_model.safetensors and README.md into an existing directory.
   Status SaveAdapter(const std::string& directory) const;
@@ -81,16 +84,17 @@ class TrainableModel {
 
  private:
   TrainableModel() = default;
-  StatusOr<TargetPlan> PlanFor(const contract::LoraPlan& lora);
+  StatusOr<TargetPlan> PlanFor(const contract::LoraPlan& lora) const;
   void Build(uint64_t seed);
   // Makes parameters_ of these names and shapes, all zero, as views into the flat buffers.
   void AllocateParameters(const std::vector<std::pair<std::string, std::vector<int64_t>>>& wanted);
 
   contract::ModelPlan model_plan_;
-  contract::LoraPlan lora_plan_;
-  std::unique_ptr<model::Llama> base_;
+  contract::LoraPlan lora_plan_;  // fitted to the model
+  std::vector<std::string> notes_;
+  std::unique_ptr<model::Decoder> base_;
   TargetPlan targets_;
-  DropoutContext context_;  // of the current forward pass; LoraLinear operations borrow it
+  DropoutContext context_;  // of the current forward pass; installed operations borrow it
   at::Tensor flat_parameters_;
   at::Tensor flat_gradient_;
   std::vector<NamedParameter> parameters_;

@@ -3,237 +3,299 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string_view>
 
 #include "common/io/file.h"
+#include "workers/model/family.h"
+#include "workers/model/json_fields.h"
 
 namespace anamnesis::model {
 namespace {
 
-// Families that training.md names and that later issues build.
-constexpr std::array<std::string_view, 14> kPlannedTypes = {
-    "bert", "roberta", "distilbert", "electra", "modernbert",  "mistral", "phi",
-    "phi3", "gemma",   "gemma2",     "gemma3",  "gemma3_text", "qwen2",   "qwen3"};
+constexpr int64_t kMaxWidth = int64_t{1} << 24;
+constexpr int64_t kMaxLength = int64_t{1} << 40;
+constexpr std::array<std::string_view, 5> kActivations = {"silu", "gelu", "gelu_new",
+                                                          "gelu_pytorch_tanh", "relu"};
 
-// Reads members of one JSON object with HF's rule: absent or null means the default. The first
-// error sticks.
-class Reader {
- public:
-  Reader(const Json& object, std::string source) : object_(object), source_(std::move(source)) {}
-
-  const Json* Find(const char* key) const {
-    const auto it = object_.find(key);
-    return it == object_.end() || it->is_null() ? nullptr : &*it;
+StatusOr<const Family*> FamilyOf(const JsonFields& fields) {
+  const Json* type = fields.Find("model_type");
+  if (type == nullptr || !type->is_string()) {
+    return InvalidArgument(fields.source(),
+                           ": key 'model_type' is missing; supported: ", SupportedFamilies());
   }
-  void Int(const char* key, int64_t low, int64_t high, int64_t* out) {
-    const Json* value = Find(key);
-    if (value == nullptr) return;
-    if (!value->is_number_integer()) return Fail(key, "an integer", *value);
-    const bool too_big = value->is_number_unsigned() && value->get<uint64_t>() > uint64_t{1} << 62;
-    const int64_t number = too_big ? high : value->get<int64_t>();
-    if (too_big || number < low || number > high) {
-      return Set(InvalidArgument(source_, ": key '", key, "': expected an integer from ", low,
-                                 " to ", high));
-    }
-    *out = number;
-  }
-  void Number(const char* key, double* out) {
-    const Json* value = Find(key);
-    if (value == nullptr) return;
-    if (!value->is_number() || !std::isfinite(value->get<double>())) {
-      return Fail(key, "a number", *value);
-    }
-    *out = value->get<double>();
-  }
-  void Bool(const char* key, bool* out) {
-    const Json* value = Find(key);
-    if (value == nullptr) return;
-    if (!value->is_boolean()) return Fail(key, "true or false", *value);
-    *out = value->get<bool>();
-  }
-  void String(const char* key, std::string* out) {
-    const Json* value = Find(key);
-    if (value == nullptr) return;
-    if (!value->is_string()) return Fail(key, "a string", *value);
-    *out = value->get<std::string>();
-  }
-  void Fail(const char* key, const char* expected, const Json& found) {
-    Set(InvalidArgument(source_, ": key '", key, "': expected ", expected, ", found ",
-                        found.type_name()));
-  }
-  void Set(const Status& status) {
-    if (status_.ok()) status_ = status;
-  }
-  const Status& status() const { return status_; }
-  const std::string& source() const { return source_; }
-
- private:
-  const Json& object_;
-  std::string source_;
-  Status status_;
-};
-
-Status CheckModelType(const Json& json, const std::string& source) {
-  const auto it = json.find("model_type");
-  if (it == json.end() || !it->is_string()) {
-    return InvalidArgument(source, ": key 'model_type' is missing; supported: llama");
-  }
-  const std::string type = it->get<std::string>();
-  if (type == "llama") return absl::OkStatus();
-  if (std::find(kPlannedTypes.begin(), kPlannedTypes.end(), type) != kPlannedTypes.end()) {
-    return Unimplemented(source, ": model_type: ", type, " is not built yet; supported: llama");
-  }
-  return InvalidArgument(source, ": model_type: '", type, "' is not supported; supported: llama");
+  const Family* family = FindFamily(type->get<std::string>());
+  if (family != nullptr) return family;
+  return Unimplemented(fields.source(), ": model_type: ", type->get<std::string>(),
+                       " is not built; supported: ", SupportedFamilies());
 }
 
-Status ReadRope(const Reader& config, const ModelConfig& shape, RopeConfig* rope) {
-  Reader top(config);
-  top.Number("rope_theta", &rope->theta);
-  double partial = 1.0;
-  top.Number("partial_rotary_factor", &partial);
-  ANAM_RETURN_IF_ERROR(top.status());
-  // As transformers 5: a non-empty rope_scaling wins over rope_parameters.
-  const Json* dict = top.Find("rope_scaling");
-  const char* key = "rope_scaling";
-  if (dict == nullptr || dict->empty()) {
-    dict = top.Find("rope_parameters");
-    key = "rope_parameters";
+Status ReadShape(JsonFields* fields, ModelConfig* c) {
+  fields->Int("vocab_size", 1, int64_t{1} << 31, &c->vocab_size);
+  fields->Int("hidden_size", 1, kMaxWidth, &c->hidden_size);
+  fields->Int("intermediate_size", 1, kMaxWidth, &c->intermediate_size);
+  fields->Int("num_hidden_layers", 1, 100000, &c->num_hidden_layers);
+  fields->Int("num_attention_heads", 1, 65536, &c->num_attention_heads);
+  // Mistral, Gemma and Qwen have a default; null, and elsewhere an absent key, is "as many".
+  const std::string& type = c->model_type;
+  if (type == "llama" || type == "phi" || type == "phi3" || fields->IsNull("num_key_value_heads")) {
+    c->num_key_value_heads = c->num_attention_heads;
   }
-  const std::string where = Cat(config.source(), ": ", key);
-  if (dict != nullptr) {
-    if (!dict->is_object()) {
-      return InvalidArgument(where, ": expected an object, found ", dict->type_name());
+  fields->Int("num_key_value_heads", 1, 65536, &c->num_key_value_heads);
+  ANAM_RETURN_IF_ERROR(fields->status());
+  const bool has_own_head_dim = type.starts_with("gemma") || type == "qwen3";
+  if (!has_own_head_dim || fields->IsNull("head_dim")) {
+    if (fields->Find("head_dim") == nullptr && c->hidden_size % c->num_attention_heads != 0) {
+      return InvalidArgument(fields->source(), ": hidden_size ", c->hidden_size,
+                             " is not a multiple of num_attention_heads ", c->num_attention_heads);
     }
-    Reader inner(*dict, where);
-    inner.String("type", &rope->type);
-    inner.String("rope_type", &rope->type);
-    inner.Number("rope_theta", &rope->theta);
-    inner.Number("partial_rotary_factor", &partial);
-    inner.Number("factor", &rope->factor);
-    inner.Number("low_freq_factor", &rope->low_freq_factor);
-    inner.Number("high_freq_factor", &rope->high_freq_factor);
-    rope->original_max_position_embeddings = shape.max_position_embeddings;
-    inner.Int("original_max_position_embeddings", 1, int64_t{1} << 40,
-              &rope->original_max_position_embeddings);
-    ANAM_RETURN_IF_ERROR(inner.status());
-    if (rope->type != "default" && rope->type != "linear" && rope->type != "llama3") {
-      return Unimplemented(where, ": rope_type: ", rope->type,
-                           " is not built yet; supported: default, linear, llama3");
-    }
-    const auto need = [&](const char* name) {
-      return inner.Find(name) != nullptr ? absl::OkStatus()
-                                         : InvalidArgument(where, ": key '", name, "' is missing");
-    };
-    if (rope->type != "default") ANAM_RETURN_IF_ERROR(need("factor"));
-    if (rope->type == "llama3") {
-      ANAM_RETURN_IF_ERROR(need("low_freq_factor"));
-      ANAM_RETURN_IF_ERROR(need("high_freq_factor"));
-    }
+    c->head_dim = c->hidden_size / c->num_attention_heads;
   }
-  if (partial != 1.0) {
-    return Unimplemented(config.source(), ": partial_rotary_factor: ", partial,
-                         " is not built yet; supported: 1.0");
-  }
-  const bool factors_ok = rope->factor > 0 && rope->low_freq_factor > 0 &&
-                          rope->high_freq_factor > rope->low_freq_factor;
-  if (rope->theta <= 0 || (rope->type != "default" && !factors_ok)) {
-    return InvalidArgument(where,
-                           ": expected rope_theta > 0, factor > 0 and 0 < low_freq_factor < ",
-                           "high_freq_factor");
-  }
-  if (rope->type != "llama3") {  // fields that the type does not use keep their defaults
-    const RopeConfig unused;
-    rope->low_freq_factor = unused.low_freq_factor;
-    rope->high_freq_factor = unused.high_freq_factor;
-    rope->original_max_position_embeddings = 0;
-    if (rope->type == "default") rope->factor = unused.factor;
+  fields->Int("head_dim", 2, 65536, &c->head_dim);
+  fields->Int("max_position_embeddings", 1, kMaxLength, &c->max_position_embeddings);
+  ANAM_RETURN_IF_ERROR(fields->status());
+  if (c->num_attention_heads % c->num_key_value_heads != 0) {
+    return InvalidArgument(fields->source(), ": num_attention_heads ", c->num_attention_heads,
+                           " is not a multiple of num_key_value_heads ", c->num_key_value_heads);
   }
   return absl::OkStatus();
 }
 
-void ReadEos(Reader* reader, std::vector<int64_t>* out) {
-  const Json* value = reader->Find("eos_token_id");
+void ReadEos(JsonFields* fields, std::vector<int64_t>* out) {
+  if (fields->IsNull("eos_token_id")) out->clear();
+  const Json* value = fields->Find("eos_token_id");
   if (value == nullptr) return;
   const Json list = value->is_array() ? *value : Json::array({*value});
   out->clear();
   for (const Json& id : list) {
     if (!id.is_number_integer()) {
-      return reader->Fail("eos_token_id", "an integer, a list of integers or null", *value);
+      return fields->Fail("eos_token_id", "an integer, a list of integers or null", *value);
     }
     out->push_back(id.get<int64_t>());
   }
 }
 
-Status CheckOptions(const Reader& config, const ModelConfig& c) {
-  const std::string& source = config.source();
-  if (c.hidden_act != "silu") {
-    return Unimplemented(source, ": hidden_act: ", c.hidden_act,
-                         " is not built yet; supported: silu");
+void ReadTokensAndDtype(JsonFields* fields, ModelConfig* c) {
+  if (fields->IsNull("pad_token_id")) c->pad_token_id = -1;
+  fields->Int("pad_token_id", -1, int64_t{1} << 31, &c->pad_token_id);
+  if (fields->IsNull("bos_token_id")) c->bos_token_id = -1;
+  fields->Int("bos_token_id", -1, int64_t{1} << 31, &c->bos_token_id);
+  ReadEos(fields, &c->eos_token_ids);
+  fields->String("torch_dtype", &c->dtype);
+  fields->String("dtype", &c->dtype);
+  fields->Bool("tie_word_embeddings", &c->tie_word_embeddings);
+}
+
+Status ReadActivation(JsonFields* fields, const Family& family, ModelConfig* c) {
+  fields->String(family.act_key, &c->hidden_act);
+  ANAM_RETURN_IF_ERROR(fields->status());
+  // Gemma 1's first releases say gelu and mean its tanh form.
+  if (c->model_type == "gemma" && c->hidden_act == "gelu") c->hidden_act = "gelu_pytorch_tanh";
+  if (std::find(kActivations.begin(), kActivations.end(), c->hidden_act) != kActivations.end()) {
+    return absl::OkStatus();
   }
-  if (config.Find("quantization_config") != nullptr) {
-    return Unimplemented(source, ": quantization_config is not built yet");
+  return Unimplemented(fields->source(), ": ", family.act_key, ": ", c->hidden_act,
+                       " is not built; supported: silu, gelu, gelu_new, gelu_pytorch_tanh, relu");
+}
+
+void ReadSoftcaps(JsonFields* fields, ModelConfig* c) {
+  fields->Positive("query_pre_attn_scalar", &c->query_pre_attn_scalar);
+  if (fields->IsNull("attn_logit_softcapping")) c->attn_logit_softcapping = 0;
+  if (fields->IsNull("final_logit_softcapping")) c->final_logit_softcapping = 0;
+  fields->Positive("attn_logit_softcapping", &c->attn_logit_softcapping);
+  fields->Positive("final_logit_softcapping", &c->final_logit_softcapping);
+  if (c->model_type == "gemma3_text" && c->attn_logit_softcapping > 0) {
+    fields->Set(Unimplemented(fields->source(), ": attn_logit_softcapping is not built for gemma3",
+                              " (transformers ignores it there); supported: null"));
   }
-  Reader reader(config);
-  double attention_dropout = 0;
-  reader.Number("attention_dropout", &attention_dropout);
-  ANAM_RETURN_IF_ERROR(reader.status());
-  if (attention_dropout != 0) {
-    return Unimplemented(source, ": attention_dropout: ", attention_dropout,
-                         " is not built yet; supported: 0");
+}
+
+// The pattern of sliding layers where layer_types is absent.
+std::vector<bool> DefaultPattern(JsonFields* fields, const ModelConfig& c) {
+  int64_t pattern = c.model_type == "gemma2" ? 2 : 6, full_layers = 28;
+  if (c.model_type == "gemma3_text") {
+    fields->Int("sliding_window_pattern", 1, 100000, &pattern);
   }
-  if (c.num_attention_heads % c.num_key_value_heads != 0) {
-    return InvalidArgument(source, ": num_attention_heads ", c.num_attention_heads,
-                           " is not a multiple of num_key_value_heads ", c.num_key_value_heads);
+  fields->Int("max_window_layers", 0, 100000, &full_layers);
+  std::vector<bool> sliding;
+  for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
+    if (c.model_type.starts_with("gemma")) sliding.push_back((i + 1) % pattern != 0);
+    if (c.model_type.starts_with("qwen")) sliding.push_back(i >= full_layers);
+    if (c.model_type == "mistral" || c.model_type == "phi3") sliding.push_back(true);
   }
-  if (c.head_dim % 2 != 0) {
-    return InvalidArgument(source, ": head_dim ", c.head_dim, ": expected an even number");
+  return sliding;
+}
+
+Status ReadLayerTypes(const JsonFields& fields, const ModelConfig& c, std::vector<bool>* sliding) {
+  const Json& types = *fields.Find("layer_types");
+  if (!types.is_array() || static_cast<int64_t>(types.size()) != c.num_hidden_layers) {
+    return InvalidArgument(fields.source(), ": key 'layer_types': expected a list of ",
+                           c.num_hidden_layers, " layer types");
   }
-  if (c.dtype != "float32" && c.dtype != "bfloat16" && c.dtype != "float16") {
-    return InvalidArgument(source, ": dtype: expected float32, bfloat16 or float16");
+  sliding->clear();
+  for (const Json& type : types) {
+    if (type != "full_attention" && type != "sliding_attention") {
+      return Unimplemented(fields.source(), ": key 'layer_types': supported: full_attention, ",
+                           "sliding_attention");
+    }
+    sliding->push_back(type == "sliding_attention");
   }
   return absl::OkStatus();
+}
+
+Status ReadWindows(JsonFields* fields, const Family& family, ModelConfig* c) {
+  if (family.default_window < 0) return absl::OkStatus();
+  int64_t window = fields->IsNull("sliding_window") ? 0 : family.default_window;
+  fields->Int("sliding_window", 0, kMaxLength, &window);
+  bool use = true;
+  if (family.reads_use_sliding_window) {
+    use = false;
+    fields->Bool("use_sliding_window", &use);
+  }
+  if (!use) window = 0;
+  std::vector<bool> sliding = DefaultPattern(fields, *c);
+  ANAM_RETURN_IF_ERROR(fields->status());
+  const bool listed = family.reads_layer_types && fields->Find("layer_types") != nullptr;
+  if (listed) ANAM_RETURN_IF_ERROR(ReadLayerTypes(*fields, *c, &sliding));
+  const bool any = std::find(sliding.begin(), sliding.end(), true) != sliding.end();
+  if (window == 0 && any && (listed || c->model_type.starts_with("gemma"))) {
+    return InvalidArgument(fields->source(), ": layers of type sliding_attention without a ",
+                           "sliding_window");
+  }
+  if (window == 0 || !any) return absl::OkStatus();
+  c->sliding_window = window;
+  c->sliding_layers = std::move(sliding);
+  return absl::OkStatus();
+}
+
+// HF's dropouts that the class applies; attention_dropout would need the probabilities themselves.
+Status ReadDropouts(JsonFields* fields, const Family& family, ModelConfig* c) {
+  double attention = 0;
+  fields->Number("attention_dropout", &attention);
+  if (family.reads_dropouts) fields->Number("resid_pdrop", &c->resid_pdrop);
+  if (c->model_type == "phi") fields->Number("embd_pdrop", &c->embd_pdrop);  // phi3 applies none
+  ANAM_RETURN_IF_ERROR(fields->status());
+  for (const double p : {c->resid_pdrop, c->embd_pdrop}) {
+    if (p < 0 || p >= 1) {
+      return InvalidArgument(fields->source(), ": resid_pdrop, embd_pdrop: expected 0 ≤ p < 1");
+    }
+  }
+  if (attention == 0) return absl::OkStatus();
+  return Unimplemented(fields->source(), ": attention_dropout: ", attention,
+                       " is not built; supported: 0");
+}
+
+Status ReadOptions(JsonFields* fields, const Family& family, ModelConfig* c) {
+  fields->Number("initializer_range", &c->initializer_range);
+  const bool layer_norm = c->flags.norm == NormKind::kLayerNorm;
+  fields->Positive(layer_norm ? "layer_norm_eps" : "rms_norm_eps", &c->norm_eps);
+  if (family.reads_attention_bias) {
+    fields->Bool("attention_bias", &c->qkv_bias);
+    c->o_bias = c->qkv_bias;
+  }
+  if (family.reads_mlp_bias) fields->Bool("mlp_bias", &c->mlp_bias);
+  if (c->model_type == "phi") fields->Bool("qk_layernorm", &c->flags.qk_norm);
+  if (family.reads_softcaps) ReadSoftcaps(fields, c);
+  bool bidirectional = false;
+  fields->Bool("use_bidirectional_attention", &bidirectional);
+  ANAM_RETURN_IF_ERROR(fields->status());
+  if (bidirectional) {
+    return Unimplemented(fields->source(), ": use_bidirectional_attention: true is not built");
+  }
+  if (c->dtype != "float32" && c->dtype != "bfloat16" && c->dtype != "float16") {
+    return InvalidArgument(fields->source(), ": dtype: expected float32, bfloat16 or float16");
+  }
+  if (c->model_type == "phi" && c->flags.qk_norm &&
+      c->head_dim * c->num_attention_heads != c->hidden_size) {
+    return InvalidArgument(fields->source(), ": head_dim: qk_layernorm needs hidden_size / ",
+                           "num_attention_heads");
+  }
+  ANAM_RETURN_IF_ERROR(ReadActivation(fields, family, c));
+  return ReadDropouts(fields, family, c);
+}
+
+// rope_scaling wins over rope_parameters where it is not empty, as in transformers 5.
+Status ReadRopes(JsonFields* fields, const Family& family, ModelConfig* c) {
+  RopeShape shape{.model_type = c->model_type,
+                  .head_dim = c->head_dim,
+                  .max_position_embeddings = c->max_position_embeddings,
+                  .may_be_partial = family.may_be_partial};
+  if (c->model_type == "phi3") shape.original_max_position_embeddings = 4096;
+  fields->Int("original_max_position_embeddings", 2, kMaxLength,
+              &shape.original_max_position_embeddings);
+  fields->Positive("rope_theta", &c->rope.theta);
+  fields->Positive("partial_rotary_factor", &c->rope.partial_rotary_factor);
+  if (c->flags.local_rope) fields->Positive("rope_local_base_freq", &c->local_rope.theta);
+  ANAM_RETURN_IF_ERROR(fields->status());
+  const Json* scaling = fields->Find("rope_scaling");
+  if (scaling != nullptr && scaling->empty()) scaling = nullptr;
+  const Json* parameters = fields->Find("rope_parameters");
+  const std::string where = fields->source() + ": ";
+  if (!c->flags.local_rope) {
+    return ReadRope(scaling != nullptr ? scaling : parameters,
+                    where + (scaling != nullptr ? "rope_scaling" : "rope_parameters"), shape,
+                    &c->rope);
+  }
+  // Gemma 3: rope_parameters by layer type; rope_scaling changes the full layers alone.
+  Json full = Json::object(), local = Json::object();
+  if (parameters != nullptr && !parameters->empty()) {
+    const auto part = [&](const char* name, Json* out) {
+      const auto it = parameters->find(name);
+      if (it != parameters->end() && !it->is_null()) *out = *it;
+    };
+    if (!parameters->is_object() ||
+        !(parameters->contains("full_attention") || parameters->contains("sliding_attention"))) {
+      return InvalidArgument(where, "rope_parameters: expected an object with full_attention and ",
+                             "sliding_attention");
+    }
+    part("full_attention", &full);
+    part("sliding_attention", &local);
+  }
+  if (scaling != nullptr) {
+    if (!scaling->is_object() || !full.is_object()) {
+      return InvalidArgument(where, "rope_scaling: expected an object");
+    }
+    full.update(*scaling);
+  }
+  ANAM_RETURN_IF_ERROR(ReadRope(&full, where + "rope_parameters: full_attention", shape, &c->rope));
+  return ReadRope(&local, where + "rope_parameters: sliding_attention", shape, &c->local_rope);
+}
+
+// A multimodal Gemma 3 nests its text model; ids, dtype and tying of the top level win.
+StatusOr<ModelConfig> ReadNested(const Json& json, const std::string& source) {
+  const auto nested = json.find("text_config");
+  if (nested == json.end() || !nested->is_object()) {
+    return InvalidArgument(source, ": key 'text_config': expected an object");
+  }
+  Json text = *nested;
+  if (!text.contains("model_type")) text["model_type"] = "gemma3_text";
+  if (text["model_type"] != "gemma3_text") {
+    return InvalidArgument(source, ": text_config: model_type: expected gemma3_text");
+  }
+  text["tie_word_embeddings"] = json.value("tie_word_embeddings", Json(nullptr));
+  ANAM_ASSIGN_OR_RETURN(ModelConfig config, ModelConfigFromJson(text, source + ": text_config"));
+  config.multimodal = true;
+  JsonFields fields(json, source);
+  ReadTokensAndDtype(&fields, &config);
+  ANAM_RETURN_IF_ERROR(fields.status());
+  return config;
 }
 
 }  // namespace
 
 StatusOr<ModelConfig> ModelConfigFromJson(const Json& json, const std::string& source) {
   if (!json.is_object()) return InvalidArgument(source, ": expected a JSON object");
-  ANAM_RETURN_IF_ERROR(CheckModelType(json, source));
-  ModelConfig c;
-  Reader reader(json, source);
-  constexpr int64_t kMaxWidth = int64_t{1} << 24;
-  reader.Int("vocab_size", 1, int64_t{1} << 31, &c.vocab_size);
-  reader.Int("hidden_size", 1, kMaxWidth, &c.hidden_size);
-  reader.Int("intermediate_size", 1, kMaxWidth, &c.intermediate_size);
-  reader.Int("num_hidden_layers", 1, 100000, &c.num_hidden_layers);
-  reader.Int("num_attention_heads", 1, 65536, &c.num_attention_heads);
-  c.num_key_value_heads = c.num_attention_heads;
-  reader.Int("num_key_value_heads", 1, 65536, &c.num_key_value_heads);
-  ANAM_RETURN_IF_ERROR(reader.status());
-  if (reader.Find("head_dim") == nullptr && c.hidden_size % c.num_attention_heads != 0) {
-    return InvalidArgument(source, ": hidden_size ", c.hidden_size,
-                           " is not a multiple of num_attention_heads ", c.num_attention_heads);
+  if (json.contains("model_type") && json.at("model_type") == "gemma3") {
+    return ReadNested(json, source);
   }
-  c.head_dim = c.hidden_size / c.num_attention_heads;
-  reader.Int("head_dim", 2, 65536, &c.head_dim);
-  reader.Int("max_position_embeddings", 1, int64_t{1} << 40, &c.max_position_embeddings);
-  reader.String("hidden_act", &c.hidden_act);
-  reader.Number("initializer_range", &c.initializer_range);
-  reader.Number("rms_norm_eps", &c.rms_norm_eps);
-  reader.Bool("attention_bias", &c.attention_bias);
-  reader.Bool("mlp_bias", &c.mlp_bias);
-  reader.Bool("tie_word_embeddings", &c.tie_word_embeddings);
-  reader.Int("pad_token_id", -1, int64_t{1} << 31, &c.pad_token_id);
-  if (json.contains("bos_token_id") && json.at("bos_token_id").is_null()) c.bos_token_id = -1;
-  reader.Int("bos_token_id", -1, int64_t{1} << 31, &c.bos_token_id);
-  if (json.contains("eos_token_id") && json.at("eos_token_id").is_null()) c.eos_token_ids.clear();
-  ReadEos(&reader, &c.eos_token_ids);
-  reader.String("torch_dtype", &c.dtype);
-  reader.String("dtype", &c.dtype);
-  ANAM_RETURN_IF_ERROR(reader.status());
-  ANAM_RETURN_IF_ERROR(CheckOptions(reader, c));
-  ANAM_RETURN_IF_ERROR(ReadRope(reader, c, &c.rope));
+  JsonFields fields(json, source);
+  ANAM_ASSIGN_OR_RETURN(const Family* family, FamilyOf(fields));
+  ModelConfig c = FamilyDefaults(family->model_type);
+  ANAM_RETURN_IF_ERROR(ReadShape(&fields, &c));
+  ReadTokensAndDtype(&fields, &c);
+  ANAM_RETURN_IF_ERROR(fields.status());
+  ANAM_RETURN_IF_ERROR(ReadOptions(&fields, *family, &c));
+  ANAM_RETURN_IF_ERROR(ReadWindows(&fields, *family, &c));
+  ANAM_RETURN_IF_ERROR(ReadRopes(&fields, *family, &c));
   return c;
 }
 
@@ -241,45 +303,6 @@ StatusOr<ModelConfig> ReadModelConfig(const std::string& directory) {
   const std::string path = directory + "/config.json";
   ANAM_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(path));
   return ModelConfigFromJson(json, path);
-}
-
-Json ToJson(const ModelConfig& c) {
-  Json rope = {{"rope_type", c.rope.type}, {"rope_theta", c.rope.theta}};
-  if (c.rope.type != "default") rope["factor"] = c.rope.factor;
-  if (c.rope.type == "llama3") {
-    rope["low_freq_factor"] = c.rope.low_freq_factor;
-    rope["high_freq_factor"] = c.rope.high_freq_factor;
-    rope["original_max_position_embeddings"] = c.rope.original_max_position_embeddings;
-  }
-  const auto id_or_null = [](int64_t id) { return id < 0 ? Json(nullptr) : Json(id); };
-  Json eos = c.eos_token_ids;
-  if (c.eos_token_ids.size() == 1) eos = c.eos_token_ids.front();
-  if (c.eos_token_ids.empty()) eos = nullptr;
-  return Json{{"architectures", {"LlamaForCausalLM"}},
-              {"model_type", c.model_type},
-              {"vocab_size", c.vocab_size},
-              {"hidden_size", c.hidden_size},
-              {"intermediate_size", c.intermediate_size},
-              {"num_hidden_layers", c.num_hidden_layers},
-              {"num_attention_heads", c.num_attention_heads},
-              {"num_key_value_heads", c.num_key_value_heads},
-              {"head_dim", c.head_dim},
-              {"max_position_embeddings", c.max_position_embeddings},
-              {"hidden_act", c.hidden_act},
-              {"initializer_range", c.initializer_range},
-              {"rms_norm_eps", c.rms_norm_eps},
-              {"attention_bias", c.attention_bias},
-              {"attention_dropout", 0.0},
-              {"mlp_bias", c.mlp_bias},
-              {"tie_word_embeddings", c.tie_word_embeddings},
-              {"rope_theta", c.rope.theta},
-              {"rope_scaling", c.rope.type == "default" ? Json(nullptr) : rope},
-              {"rope_parameters", rope},
-              {"pad_token_id", id_or_null(c.pad_token_id)},
-              {"bos_token_id", id_or_null(c.bos_token_id)},
-              {"eos_token_id", eos},
-              {"torch_dtype", c.dtype},
-              {"dtype", c.dtype}};
 }
 
 }  // namespace anamnesis::model

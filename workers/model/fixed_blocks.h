@@ -38,7 +38,4 @@ at::Tensor InFixedBlocks(const Op& op, const at::Tensor& x, const Tensors&... mo
   return out.view(x.sizes());
 }
 
-// silu(gate) · up (Shazeer 2020), on the graph.
-at::Tensor SwiGlu(const at::Tensor& gate_TF, const at::Tensor& up_TF);
-
 }  // namespace anamnesis::model

@@ -6,7 +6,9 @@
 
 #include <algorithm>
 
+#include "workers/model/activations.h"
 #include "workers/model/fixed_blocks.h"
+#include "workers/model/norms.h"
 
 namespace anamnesis::model {
 namespace {
@@ -14,40 +16,65 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::ScalarType WideType(at::ScalarType type) {
-  return type == at::kDouble ? at::kDouble : at::kFloat;
-}
+struct Head {
+  at::Tensor weight_VD;
+  at::Tensor bias_V;  // may be undefined
+  double softcap = 0;
+};
 
-// Loss of the whole batch and, where asked for, its gradients at an incoming gradient of one.
+struct Wanted {
+  bool hidden = false, weight = false, bias = false;
+  bool any() const { return hidden || weight || bias; }
+};
+
+// Loss of the whole batch and, where asked for, its gradients at an incoming
+// gradient of one.
 struct HeadResult {
   at::Tensor loss;       // 0-dim fp64
   at::Tensor hidden_ND;  // gradient, hidden's dtype
   at::Tensor weight_VD;  // gradient, weight's dtype
+  at::Tensor bias_V;     // gradient, bias's dtype
 };
 
-HeadResult HeadForward(const at::Tensor& hidden_ND, const at::Tensor& weight_VD,
-                       const at::Tensor& labels_N, bool want_hidden, bool want_weight) {
+// The logits of one chunk in the wide dtype, capped.
+at::Tensor ChunkLogits(const Head& head, const at::Tensor& hidden_CD) {
+  const at::Tensor weight_DV = head.weight_VD.t();
+  const at::Tensor logits_CV = (head.bias_V.defined() ? at::addmm(head.bias_V, hidden_CD, weight_DV)
+                                                      : hidden_CD.mm(weight_DV))
+                                   .to(WideType(hidden_CD.scalar_type()));
+  return head.softcap > 0 ? SoftCapForward(logits_CV, head.softcap) : logits_CV;
+}
+
+HeadResult HeadForward(const at::Tensor& hidden_ND, const Head& masters, const at::Tensor& labels_N,
+                       const Wanted& wanted) {
   const at::NoGradGuard no_grad;
-  const at::Tensor compute_VD = weight_VD.to(hidden_ND.scalar_type());
+  const at::ScalarType dtype = hidden_ND.scalar_type();
+  Head head = masters;
+  head.weight_VD = masters.weight_VD.to(dtype);
+  if (head.bias_V.defined()) head.bias_V = masters.bias_V.to(dtype);
   HeadResult result;
   result.loss = at::zeros({}, hidden_ND.options().dtype(at::kDouble));
-  if (want_hidden) result.hidden_ND = at::empty_like(hidden_ND);
-  if (want_weight) result.weight_VD = at::zeros_like(weight_VD);
+  if (wanted.hidden) result.hidden_ND = at::empty_like(hidden_ND);
+  if (wanted.weight) result.weight_VD = at::zeros_like(masters.weight_VD);
+  if (wanted.bias) result.bias_V = at::zeros_like(masters.bias_V);
   const int64_t num_rows = hidden_ND.size(0);
   for (int64_t start = 0; start < num_rows; start += kHeadChunkRows) {
     const int64_t rows = std::min(kHeadChunkRows, num_rows - start);
     const at::Tensor hidden_CD = hidden_ND.narrow(0, start, rows);
     const at::Tensor label_C1 = labels_N.narrow(0, start, rows).unsqueeze(1);
-    const at::Tensor logits_CV = hidden_CD.mm(compute_VD.t()).to(WideType(hidden_ND.scalar_type()));
+    const at::Tensor logits_CV = ChunkLogits(head, hidden_CD);
     const at::Tensor log_p_CV = at::log_softmax(logits_CV, -1);
-    // At most kHeadChunkRows numbers, below the size at which a sum is split among threads.
+    // At most kHeadChunkRows numbers, below the size at which a sum is split
+    // among threads.
     result.loss.sub_(log_p_CV.gather(1, label_C1).to(at::kDouble).sum());
-    if (!want_hidden && !want_weight) continue;
+    if (!wanted.any()) continue;
     at::Tensor grad_CV = InFixedBlocks([](const auto& x) { return at::exp(x); }, log_p_CV);
     grad_CV.scatter_add_(1, label_C1, at::full_like(label_C1, -1, grad_CV.options()));
-    grad_CV = grad_CV.to(hidden_ND.scalar_type());
-    if (want_hidden) result.hidden_ND.narrow(0, start, rows).copy_(grad_CV.mm(compute_VD));
-    if (want_weight) result.weight_VD.add_(grad_CV.t().mm(hidden_CD));
+    if (head.softcap > 0) grad_CV = SoftCapBackward(grad_CV, logits_CV, head.softcap);
+    if (wanted.bias) result.bias_V.add_(grad_CV.sum(0));
+    grad_CV = grad_CV.to(dtype);
+    if (wanted.hidden) result.hidden_ND.narrow(0, start, rows).copy_(grad_CV.mm(head.weight_VD));
+    if (wanted.weight) result.weight_VD.add_(grad_CV.t().mm(hidden_CD));
   }
   return result;
 }
@@ -55,12 +82,15 @@ HeadResult HeadForward(const at::Tensor& hidden_ND, const at::Tensor& weight_VD,
 class HeadLoss : public torch::autograd::Function<HeadLoss> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden_ND,
-                            const at::Tensor& weight_VD, const at::Tensor& labels_N) {
-    const bool want_hidden = hidden_ND.requires_grad();
-    const bool want_weight = weight_VD.requires_grad();
-    HeadResult result = HeadForward(hidden_ND, weight_VD, labels_N, want_hidden, want_weight);
+                            const at::Tensor& weight_VD, const at::Tensor& labels_N,
+                            const c10::optional<at::Tensor>& bias, double softcap) {
+    const at::Tensor bias_V = bias.value_or(at::Tensor());
+    const Wanted wanted = {hidden_ND.requires_grad(), weight_VD.requires_grad(),
+                           bias_V.defined() && bias_V.requires_grad()};
+    HeadResult result = HeadForward(hidden_ND, {weight_VD, bias_V, softcap}, labels_N, wanted);
     context->saved_data["hidden"] = result.hidden_ND;
     context->saved_data["weight"] = result.weight_VD;
+    context->saved_data["bias"] = result.bias_V;
     return result.loss;
   }
 
@@ -70,18 +100,20 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
       if (!gradient.defined()) return at::Tensor();
       return gradient.mul(grads[0].to(WideType(gradient.scalar_type())));
     };
-    return {scaled("hidden"), scaled("weight"), at::Tensor()};
+    return {scaled("hidden"), scaled("weight"), at::Tensor(), scaled("bias"), at::Tensor()};
   }
 };
 
 }  // namespace
 
 at::Tensor HeadLossSum(const at::Tensor& hidden_ND, const at::Tensor& weight_VD,
-                       const at::Tensor& labels_N) {
+                       const at::Tensor& labels_N, const at::Tensor& bias_V, double softcap) {
   if (!at::GradMode::is_enabled()) {
-    return HeadForward(hidden_ND, weight_VD, labels_N, false, false).loss;
+    return HeadForward(hidden_ND, {weight_VD, bias_V, softcap}, labels_N, {}).loss;
   }
-  return HeadLoss::apply(hidden_ND, weight_VD, labels_N);
+  return HeadLoss::apply(hidden_ND, weight_VD, labels_N,
+                         bias_V.defined() ? c10::optional<at::Tensor>(bias_V) : c10::nullopt,
+                         softcap);
 }
 
 }  // namespace anamnesis::model

@@ -10,11 +10,13 @@ namespace anamnesis::model {
 inline constexpr int64_t kHeadChunkRows = 512;
 
 // Σ_i −log softmax(h_i Wᵀ)[label_i] over N rows, as a 0-dim fp64 tensor. hidden [N, D] and weight
-// [V, D] may require gradients; weight may be wider than hidden (an fp32 master of a bf16 model):
-// the product is taken in hidden's dtype and the weight's gradient is summed in the weight's dtype.
-// Softmax is fp32 (fp64 for fp64). Gradients are made chunk by chunk in the forward pass, unless
+// [V, D] may require gradients, as may bias [V] (undefined: none); weight and bias may be wider
+// than hidden (fp32 masters of a bf16 model): the product is taken in hidden's dtype and their
+// gradients are summed in their dtype. `softcap` > 0 caps the logits (activations.h). Cap and
+// softmax are fp32 (fp64 for fp64). Gradients are made chunk by chunk in the forward pass, unless
 // grad mode is off. Sums have a fixed order: the bits do not depend on the number of threads.
 at::Tensor HeadLossSum(const at::Tensor& hidden_ND, const at::Tensor& weight_VD,
-                       const at::Tensor& labels_N);
+                       const at::Tensor& labels_N, const at::Tensor& bias_V = {},
+                       double softcap = 0);
 
 }  // namespace anamnesis::model

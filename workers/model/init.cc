@@ -9,7 +9,7 @@
 #include "common/base/philox.h"
 #include "common/base/sha256.h"
 #include "common/io/file.h"
-#include "workers/model/weight_files.h"
+#include "workers/model/layout.h"
 
 namespace anamnesis::model {
 namespace {
@@ -29,18 +29,24 @@ void AppendValue(float value, StoredType type, std::string* out) {
   }
 }
 
-// Appends one tensor's values in blocks, so that memory stays small for any model.
-Status AppendTensor(const TensorView& tensor, double spread, uint64_t seed, StagedFile* file) {
+bool IsNorm(const std::string& name) {
+  return name.ends_with("norm.weight");  // also …layernorm.weight
+}
+
+// Appends one tensor's values in blocks, so that memory stays small for any model. `neutral` is the
+// norms' weight.
+Status AppendTensor(const TensorView& tensor, double spread, double neutral, uint64_t seed,
+                    StagedFile* file) {
   int64_t left = 1;
   for (const int64_t extent : tensor.shape) left *= extent;
-  const bool is_norm = tensor.name.ends_with("norm.weight");
+  const bool is_norm = IsNorm(tensor.name);
   const bool is_bias = tensor.name.ends_with(".bias");
   PhiloxStream random(seed, StreamOfName(tensor.name));
   std::string block;
   while (left > 0) {
     block.clear();
     for (int64_t i = 0; i < std::min<int64_t>(left, 1 << 16); ++i) {
-      const double value = is_norm ? 1.0 : is_bias ? 0.0 : spread * random.Normal();
+      const double value = is_norm ? neutral : is_bias ? 0.0 : spread * random.Normal();
       AppendValue(static_cast<float>(value), tensor.type, &block);
     }
     left -= static_cast<int64_t>(block.size()) / StoredTypeBytes(tensor.type);
@@ -60,7 +66,7 @@ uint64_t StreamOfName(const std::string& name) {
   return stream;
 }
 
-Status WriteRandomLlama(const ModelConfig& config, uint64_t seed, const std::string& directory,
+Status WriteRandomModel(const ModelConfig& config, uint64_t seed, const std::string& directory,
                         StoredType type) {
   if (type != StoredType::kF32 && type != StoredType::kBF16) {
     return InvalidArgument("a random base is written as F32 or BF16, not ", StoredTypeName(type));
@@ -77,8 +83,9 @@ Status WriteRandomLlama(const ModelConfig& config, uint64_t seed, const std::str
                         LayoutSafetensors(tensors, {{"format", "pt"}}));
   ANAM_ASSIGN_OR_RETURN(StagedFile file, StagedFile::Create(directory + "/model.safetensors"));
   ANAM_RETURN_IF_ERROR(file.Append(layout.header));
+  const double neutral = stored.flags.norm == NormKind::kRmsPlusOne ? 0.0 : 1.0;
   for (const size_t i : layout.order) {
-    ANAM_RETURN_IF_ERROR(AppendTensor(tensors[i], stored.initializer_range, seed, &file));
+    ANAM_RETURN_IF_ERROR(AppendTensor(tensors[i], stored.initializer_range, neutral, seed, &file));
   }
   ANAM_RETURN_IF_ERROR(file.Commit());
   return WriteFileDurably(directory + "/config.json", ToJson(stored).dump(2) + "\n");

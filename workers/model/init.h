@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A random Llama base as an HF model directory: config.json and model.safetensors. Torch-free.
+// A random base model as an HF model directory: config.json and model.safetensors. Torch-free.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 namespace anamnesis::model {
 
 // Weights are normal(0, initializer_range) by Philox, one stream per tensor (keyed by its name, so
-// the order does not matter); norms are one, biases zero. The same seed gives the same bytes.
-// `type` is kF32 or kBF16. Creates `directory`; an existing model.safetensors is replaced.
-Status WriteRandomLlama(const ModelConfig& config, uint64_t seed, const std::string& directory,
+// the order does not matter); norms have no effect, biases are zero. The same seed gives the same
+// bytes. `type` is kF32 or kBF16. Creates `directory`; an existing model.safetensors is replaced.
+Status WriteRandomModel(const ModelConfig& config, uint64_t seed, const std::string& directory,
                         StoredType type = StoredType::kF32);
 
 // The Philox stream number of a name: the first 8 bytes of its SHA-256, little-endian.

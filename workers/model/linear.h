@@ -8,6 +8,8 @@
 #include <memory>
 #include <string>
 
+#include "workers/model/frozen_weight.h"
+
 namespace anamnesis::model {
 
 class Linear;
@@ -24,16 +26,18 @@ class LinearOperation {
 class Linear {
  public:
   at::Tensor Forward(const at::Tensor& x_TI) const {
-    return operation_ ? operation_->Forward(*this, x_TI) : at::linear(x_TI, weight, bias);
+    if (operation_) return operation_->Forward(*this, x_TI);
+    return packed ? FrozenLinear(x_TI, packed, bias) : at::linear(x_TI, weight, bias);
   }
   void Install(std::unique_ptr<LinearOperation> operation) { operation_ = std::move(operation); }
 
-  int64_t in_features() const { return weight.size(1); }
-  int64_t out_features() const { return weight.size(0); }
+  int64_t in_features() const { return packed ? packed->in_features() : weight.size(1); }
+  int64_t out_features() const { return packed ? packed->out_features() : weight.size(0); }
 
-  std::string name;     // HF module path: "model.layers.0.self_attn.q_proj"
-  int64_t ordinal = 0;  // position among the model's linear layers: a stable module number
-  at::Tensor weight;    // [out, in]
+  std::string name;        // HF module path: "model.layers.0.self_attn.q_proj"
+  int64_t ordinal = 0;     // position among the model's linear layers: a stable module number
+  at::Tensor weight;       // [out, in]; undefined where `packed` is set
+  FrozenWeightPtr packed;  // the weight in packed form, or null
   c10::optional<at::Tensor> bias;  // [out] or absent
 
  private:

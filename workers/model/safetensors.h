@@ -47,21 +47,34 @@ struct StoredTensor {
   int64_t NumElements() const;
 };
 
+// An open file of named tensors: safetensors, or one of torch.save. Thread-safe.
+class TensorFile {
+ public:
+  virtual ~TensorFile() = default;
+  virtual const std::string& path() const = 0;
+  virtual const std::vector<StoredTensor>& tensors() const = 0;
+  virtual const StoredTensor* Find(const std::string& name) const = 0;  // null when absent
+  // Names, types and shapes as stored: tells two files apart without reading the tensors.
+  virtual const std::string& header() const = 0;
+  // Writes the tensor's elements (tensor.size_bytes), row-major, to `out`.
+  virtual Status Read(const StoredTensor& tensor, void* out) const = 0;
+};
+
 // One open file. The header is checked whole when opened: length limit, UTF-8, no duplicate key,
 // known dtypes, sizes by checked multiplication, contiguous offsets, end of file. Thread-safe.
-class SafetensorsFile {
+class SafetensorsFile final : public TensorFile {
  public:
   // kInvalidArgument: cannot be opened. kDataLoss: not a valid file; the text says where.
   static StatusOr<SafetensorsFile> Open(const std::string& path);
 
-  const std::string& path() const { return path_; }
-  const std::vector<StoredTensor>& tensors() const { return tensors_; }  // by offset
-  const StoredTensor* Find(const std::string& name) const;               // null when absent
+  const std::string& path() const override { return path_; }
+  const std::vector<StoredTensor>& tensors() const override { return tensors_; }  // by offset
+  const StoredTensor* Find(const std::string& name) const override;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const std::string& header() const { return header_; }  // the JSON text as stored
+  const std::string& header() const override { return header_; }  // the JSON text as stored
 
-  // Reads the tensor's bytes (tensor.size_bytes of them) by positioned reads.
-  Status Read(const StoredTensor& tensor, void* out) const;
+  // By positioned reads.
+  Status Read(const StoredTensor& tensor, void* out) const override;
 
  private:
   std::string path_;

@@ -7,6 +7,7 @@
 #include "common/base/sha256.h"
 #include "common/io/file.h"
 #include "common/io/json.h"
+#include "workers/model/torch_weights.h"
 
 namespace anamnesis::model {
 namespace {
@@ -28,16 +29,12 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return text + "]";
 }
 
-// Buffers that old checkpoints carry and no model reads.
-bool IsIgnored(const std::string& name, bool tied) {
-  return name.ends_with(".rotary_emb.inv_freq") || (tied && name == "lm_head.weight");
-}
-
+// Safetensors first, as transformers looks.
 StatusOr<std::vector<std::string>> WeightFileNames(const std::string& directory) {
-  if (PathExists(directory + "/model.safetensors"))
-    return std::vector<std::string>{"model.safetensors"};
-  const std::string index_path = directory + "/model.safetensors.index.json";
-  if (PathExists(index_path)) {
+  for (const std::string whole : {"model.safetensors", "pytorch_model.bin"}) {
+    if (PathExists(Cat(directory, "/", whole))) return std::vector<std::string>{whole};
+    const std::string index_path = Cat(directory, "/", whole, ".index.json");
+    if (!PathExists(index_path)) continue;
     ANAM_ASSIGN_OR_RETURN(const Json index, ReadJsonFile(index_path));
     if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
       return InvalidArgument(index_path, ": expected an object with the key 'weight_map'");
@@ -54,49 +51,29 @@ StatusOr<std::vector<std::string>> WeightFileNames(const std::string& directory)
     }
     return std::vector<std::string>(names.begin(), names.end());
   }
-  for (const char* legacy : {"/pytorch_model.bin", "/pytorch_model.bin.index.json"}) {
-    if (PathExists(directory + legacy)) {
-      return Unimplemented(directory, legacy, ": reading .bin weights is not built yet; ",
-                           "save the model as model.safetensors");
-    }
+  return InvalidArgument(directory, ": no model.safetensors, no pytorch_model.bin and no index of ",
+                         "either (….index.json)");
+}
+
+StatusOr<std::unique_ptr<const TensorFile>> OpenTensorFile(const std::string& path) {
+  if (path.ends_with(".bin")) {
+    ANAM_ASSIGN_OR_RETURN(TorchWeightFile file, TorchWeightFile::Open(path));
+    return std::unique_ptr<const TensorFile>(new TorchWeightFile(std::move(file)));
   }
-  return InvalidArgument(directory, ": no model.safetensors and no model.safetensors.index.json");
+  ANAM_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(path));
+  return std::unique_ptr<const TensorFile>(new SafetensorsFile(std::move(file)));
 }
 
 }  // namespace
-
-std::vector<ExpectedTensor> ExpectedTensors(const ModelConfig& c) {
-  const int64_t query_width = c.num_attention_heads * c.head_dim;
-  const int64_t key_width = c.num_key_value_heads * c.head_dim;
-  std::vector<ExpectedTensor> out = {{"model.embed_tokens.weight", {c.vocab_size, c.hidden_size}}};
-  const auto linear = [&](const std::string& name, int64_t rows, int64_t columns, bool bias) {
-    out.push_back({name + ".weight", {rows, columns}});
-    if (bias) out.push_back({name + ".bias", {rows}});
-  };
-  for (int64_t i = 0; i < c.num_hidden_layers; ++i) {
-    const std::string layer = Cat("model.layers.", i);
-    out.push_back({layer + ".input_layernorm.weight", {c.hidden_size}});
-    linear(layer + ".self_attn.q_proj", query_width, c.hidden_size, c.attention_bias);
-    linear(layer + ".self_attn.k_proj", key_width, c.hidden_size, c.attention_bias);
-    linear(layer + ".self_attn.v_proj", key_width, c.hidden_size, c.attention_bias);
-    linear(layer + ".self_attn.o_proj", c.hidden_size, query_width, c.attention_bias);
-    out.push_back({layer + ".post_attention_layernorm.weight", {c.hidden_size}});
-    linear(layer + ".mlp.gate_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
-    linear(layer + ".mlp.up_proj", c.intermediate_size, c.hidden_size, c.mlp_bias);
-    linear(layer + ".mlp.down_proj", c.hidden_size, c.intermediate_size, c.mlp_bias);
-  }
-  out.push_back({"model.norm.weight", {c.hidden_size}});
-  if (!c.tie_word_embeddings) linear("lm_head", c.vocab_size, c.hidden_size, false);
-  return out;
-}
 
 StatusOr<WeightFiles> WeightFiles::Open(const std::string& directory) {
   WeightFiles weights;
   weights.directory_ = directory;
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, WeightFileNames(directory));
   for (const std::string& name : names) {
-    ANAM_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(directory + "/" + name));
-    for (const StoredTensor& tensor : file.tensors()) {
+    ANAM_ASSIGN_OR_RETURN(std::unique_ptr<const TensorFile> file,
+                          OpenTensorFile(Cat(directory, "/", name)));
+    for (const StoredTensor& tensor : file->tensors()) {
       if (!weights.file_of_.emplace(tensor.name, weights.files_.size()).second) {
         return InvalidArgument(directory, ": tensor '", tensor.name, "' is in two shards");
       }
@@ -110,21 +87,24 @@ Status WeightFiles::CheckAgainst(const std::vector<ExpectedTensor>& expected) co
   std::vector<std::string> missing, misshaped, extra;
   std::set<std::string> known;
   for (const ExpectedTensor& tensor : expected) {
-    known.insert(tensor.name);
+    known.insert(NameInFiles(tensor.name));
     const StoredTensor* stored = Find(tensor.name);
     if (stored == nullptr) {
       missing.push_back(tensor.name);
     } else if (stored->shape != tensor.shape) {
       misshaped.push_back(
           Cat(tensor.name, " ", ShapeText(stored->shape), " for ", ShapeText(tensor.shape)));
-    } else if (stored->type != StoredType::kF32 && stored->type != StoredType::kBF16 &&
-               stored->type != StoredType::kF16) {
+    } else if (!tensor.packed && stored->type != StoredType::kF32 &&
+               stored->type != StoredType::kBF16 && stored->type != StoredType::kF16) {
       misshaped.push_back(Cat(tensor.name, " ", StoredTypeName(stored->type), " for F32/BF16/F16"));
     }
   }
-  const bool tied = !known.contains("lm_head.weight");
+  const bool tied =
+      std::none_of(expected.begin(), expected.end(),
+                   [](const ExpectedTensor& tensor) { return tensor.name == "lm_head.weight"; });
   for (const auto& [name, file] : file_of_) {
-    if (!known.contains(name) && !IsIgnored(name, tied)) extra.push_back(name);
+    if (known.contains(name) || IsIgnoredTensor(name)) continue;
+    if (!tied || !name.ends_with("lm_head.weight")) extra.push_back(name);
   }
   if (missing.empty() && misshaped.empty() && extra.empty()) return absl::OkStatus();
   std::string text = directory_ + ": the weights do not fit config.json";
@@ -134,24 +114,31 @@ Status WeightFiles::CheckAgainst(const std::vector<ExpectedTensor>& expected) co
   return InvalidArgument(text);
 }
 
-const StoredTensor* WeightFiles::Find(const std::string& name) const {
-  const auto it = file_of_.find(name);
-  return it == file_of_.end() ? nullptr : files_[it->second].Find(name);
+std::string WeightFiles::NameInFiles(const std::string& name) const {
+  for (const std::string& stored : StoredNames(name)) {
+    if (file_of_.contains(stored)) return stored;
+  }
+  return "";
 }
 
-const SafetensorsFile* WeightFiles::FileOf(const std::string& name) const {
-  const auto it = file_of_.find(name);
-  return it == file_of_.end() ? nullptr : &files_[it->second];
+const StoredTensor* WeightFiles::Find(const std::string& name) const {
+  const std::string stored = NameInFiles(name);
+  return stored.empty() ? nullptr : files_[file_of_.at(stored)]->Find(stored);
+}
+
+const TensorFile* WeightFiles::FileOf(const std::string& name) const {
+  const std::string stored = NameInFiles(name);
+  return stored.empty() ? nullptr : files_[file_of_.at(stored)].get();
 }
 
 StatusOr<std::string> ModelDigest(const std::string& directory) {
   ANAM_ASSIGN_OR_RETURN(const std::string config, ReadFile(directory + "/config.json"));
   ANAM_ASSIGN_OR_RETURN(const WeightFiles weights, WeightFiles::Open(directory));
   std::string text = Cat("config.json\n", config.size(), "\n", config);
-  for (const SafetensorsFile& file : weights.files()) {
-    ANAM_ASSIGN_OR_RETURN(const uint64_t size, FileSize(file.path()));
-    text += Cat(file.path().substr(directory.size() + 1), "\n", size, "\n", file.header().size(),
-                "\n", file.header());
+  for (const auto& file : weights.files()) {
+    ANAM_ASSIGN_OR_RETURN(const uint64_t size, FileSize(file->path()));
+    text += Cat(file->path().substr(directory.size() + 1), "\n", size, "\n", file->header().size(),
+                "\n", file->header());
   }
   return Sha256Hex(text);
 }

@@ -36,7 +36,7 @@ StatusOr<StoredType> StoredTypeOf(at::ScalarType type) {
   return InvalidArgument("a tensor of dtype ", c10::toString(type), " cannot be stored");
 }
 
-StatusOr<at::Tensor> ReadTensor(const SafetensorsFile& file, const StoredTensor& tensor) {
+StatusOr<at::Tensor> ReadTensor(const TensorFile& file, const StoredTensor& tensor) {
   ANAM_ASSIGN_OR_RETURN(const at::ScalarType scalar, ScalarTypeOf(tensor.type));
   at::Tensor out = at::empty(tensor.shape, at::TensorOptions().dtype(scalar));
   if (tensor.size_bytes > 0) ANAM_RETURN_IF_ERROR(file.Read(tensor, out.data_ptr()));

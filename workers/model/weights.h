@@ -18,7 +18,7 @@ StatusOr<at::ScalarType> ScalarTypeOf(StoredType type);
 StatusOr<StoredType> StoredTypeOf(at::ScalarType type);
 
 // Reads a tensor of an open file in its stored dtype.
-StatusOr<at::Tensor> ReadTensor(const SafetensorsFile& file, const StoredTensor& tensor);
+StatusOr<at::Tensor> ReadTensor(const TensorFile& file, const StoredTensor& tensor);
 
 // A contiguous CPU tensor as a view for the writer; `tensor` must outlive it.
 StatusOr<TensorView> ViewOf(const std::string& name, const at::Tensor& tensor);

@@ -130,5 +130,53 @@ TEST(Targets, RefuseWhatIsNotBuiltOrWrong) {
   }
 }
 
+TEST(FitPlan, MapsTheSeedsTargetsOntoFusedProjections) {
+  const std::vector<std::string> fused = {
+      "model.layers.0.self_attn.qkv_proj", "model.layers.0.self_attn.o_proj",
+      "model.layers.0.mlp.gate_up_proj", "model.layers.0.mlp.down_proj", "lm_head"};
+  const contract::LoraPlan seed =
+      Plan({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"});
+  const FittedPlan fitted = FitPlan(seed, fused);
+  EXPECT_EQ(fitted.lora.target_modules,
+            (std::vector<std::string>{"qkv_proj", "o_proj", "gate_up_proj", "down_proj"}));
+  ASSERT_EQ(fitted.notes.size(), 2);
+  EXPECT_THAT(fitted.notes[1], HasSubstr("q_proj, k_proj, v_proj became qkv_proj"));
+  const auto targets = PlanTargets(fitted.lora, fused, kSaveable);
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  EXPECT_EQ(targets->lora.size(), 4);
+  const FittedPlan again = FitPlan(fitted.lora, fused);
+  EXPECT_EQ(again.lora.target_modules, fitted.lora.target_modules);
+  EXPECT_TRUE(again.notes.empty());
+  EXPECT_EQ(FitPlan(Plan({"v_proj", "qkv_proj"}), fused).lora.target_modules,
+            std::vector<std::string>{"qkv_proj"});
+}
+
+TEST(FitPlan, LeavesOtherModelsAndPlansAlone) {
+  const FittedPlan fitted = FitPlan(Plan({"q_proj", "gate_proj"}), kLinears);
+  EXPECT_EQ(fitted.lora.target_modules, (std::vector<std::string>{"q_proj", "gate_proj"}));
+  EXPECT_TRUE(fitted.notes.empty());
+}
+
+TEST(FitPlan, KeepsPeftOutOfAVisionTower) {
+  const std::vector<std::string> nested = {"model.language_model.layers.0.self_attn.q_proj",
+                                           "model.language_model.layers.0.mlp.up_proj",
+                                           "model.language_model.layers.1.mlp.up_proj", "lm_head"};
+  const FittedPlan listed = FitPlan(Plan({"layers.1.mlp.up_proj", "q_proj"}), nested);
+  EXPECT_EQ(listed.lora.target_regex,
+            "model\\.language_model\\..*\\.(layers\\.1\\.mlp\\.up_proj|q_proj)");
+  EXPECT_TRUE(listed.lora.target_modules.empty());
+  EXPECT_EQ(listed.notes.size(), 1);
+  contract::LoraPlan all = Plan({});
+  all.all_linear = true;
+  const FittedPlan fitted = FitPlan(all, nested);
+  EXPECT_FALSE(fitted.lora.all_linear);
+  const auto targets = PlanTargets(fitted.lora, nested, {"lm_head"});
+  ASSERT_TRUE(targets.ok()) << targets.status();
+  EXPECT_EQ(targets->lora.size(), 3);
+  const FittedPlan wrong = FitPlan(Plan({"fc1"}), nested);
+  EXPECT_THAT(MessageOf(PlanTargets(wrong.lora, nested, {"lm_head"}).status()),
+              HasSubstr("'fc1' matches no linear layer"));
+}
+
 }  // namespace
 }  // namespace anamnesis::adapter

@@ -37,7 +37,7 @@ const std::string& BaseDirectory() {
     config.num_key_value_heads = 2;
     config.head_dim = 24;
     config.initializer_range = 0.1;
-    EXPECT_TRUE(model::WriteRandomLlama(config, 3, made->path()).ok());
+    EXPECT_TRUE(model::WriteRandomModel(config, 3, made->path()).ok());
     return made;
   }();
   return scratch->path();
@@ -185,7 +185,7 @@ TEST(TrainableModel, ListsItsParametersInModelOrder) {
 
 TEST(TrainableModel, StartsAsItsBase) {
   auto fresh = TrainableModel::Load(Base(), Lora(), 11);
-  auto base = model::Llama::Load(BaseDirectory(), at::kFloat);
+  auto base = model::Decoder::Load(BaseDirectory(), at::kFloat);
   const Row row = RandomRow(1, {20});
   const model::PackedBatch batch = model::PackBatch({{row.view()}});
   const at::NoGradGuard no_grad;
@@ -274,26 +274,26 @@ TEST(HeadLoss, EqualsPlainCrossEntropyOverManyChunks) {
   EXPECT_LT((ours_weight - weight.grad()).abs().max().item<double>(), 1e-11);
 }
 
-TEST(Llama, RefusesADirectoryThatIsNotAModel) {
+TEST(Decoder, RefusesADirectoryThatIsNotAModel) {
   const TemporaryFolder scratch;
-  EXPECT_EQ(ExitCodeOf(model::Llama::Load(scratch.path(), at::kFloat).status()), 6);
+  EXPECT_EQ(ExitCodeOf(model::Decoder::Load(scratch.path(), at::kFloat).status()), 6);
   ASSERT_TRUE(WriteFileDurably(scratch.File("config.json"), "{ no json").ok());
-  const Status broken = model::Llama::Load(scratch.path(), at::kFloat).status();
+  const Status broken = model::Decoder::Load(scratch.path(), at::kFloat).status();
   EXPECT_EQ(ExitCodeOf(broken), 6);
   EXPECT_THAT(MessageOf(broken), HasSubstr("not valid JSON"));
 }
 
-TEST(Llama, RefusesMissingTensorsAndTruncatedWeights) {
+TEST(Decoder, RefusesMissingTensorsAndTruncatedWeights) {
   const TemporaryFolder scratch;
   std::filesystem::copy(BaseDirectory(), scratch.path(), std::filesystem::copy_options::recursive);
   Json config = *ReadJsonFile(scratch.File("config.json"));
   config["num_hidden_layers"] = 3;
   ASSERT_TRUE(WriteFileDurably(scratch.File("config.json"), config.dump()).ok());
-  const Status missing = model::Llama::Load(scratch.path(), at::kFloat).status();
+  const Status missing = model::Decoder::Load(scratch.path(), at::kFloat).status();
   EXPECT_THAT(MessageOf(missing), HasSubstr("missing (9): model.layers.2.input_layernorm.weight"));
   EXPECT_EQ(ExitCodeOf(missing), 6);
   std::filesystem::resize_file(scratch.File("model.safetensors"), 100000);
-  EXPECT_EQ(ExitCodeOf(model::Llama::Load(scratch.path(), at::kFloat).status()), 6);
+  EXPECT_EQ(ExitCodeOf(model::Decoder::Load(scratch.path(), at::kFloat).status()), 6);
 }
 
 }  // namespace

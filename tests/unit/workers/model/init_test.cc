@@ -32,7 +32,7 @@ std::vector<float> Values(const SafetensorsFile& file, const std::string& name) 
 
 TEST(RandomLlama, HasTheSpreadOfTheConfigAndUnitNorms) {
   const TemporaryFolder scratch;
-  ASSERT_TRUE(WriteRandomLlama(Small(), 7, scratch.path()).ok());
+  ASSERT_TRUE(WriteRandomModel(Small(), 7, scratch.path()).ok());
   const auto file = SafetensorsFile::Open(scratch.File("model.safetensors"));
   ASSERT_TRUE(file.ok()) << file.status();
   double squares = 0;
@@ -45,16 +45,16 @@ TEST(RandomLlama, HasTheSpreadOfTheConfigAndUnitNorms) {
 
 TEST(RandomLlama, IsAFunctionOfItsSeed) {
   const TemporaryFolder a, b, c;
-  ASSERT_TRUE(WriteRandomLlama(Small(), 7, a.path()).ok());
-  ASSERT_TRUE(WriteRandomLlama(Small(), 7, b.path()).ok());
-  ASSERT_TRUE(WriteRandomLlama(Small(), 8, c.path()).ok());
+  ASSERT_TRUE(WriteRandomModel(Small(), 7, a.path()).ok());
+  ASSERT_TRUE(WriteRandomModel(Small(), 7, b.path()).ok());
+  ASSERT_TRUE(WriteRandomModel(Small(), 8, c.path()).ok());
   EXPECT_EQ(*FileSha256(a.File("model.safetensors")), *FileSha256(b.File("model.safetensors")));
   EXPECT_NE(*FileSha256(a.File("model.safetensors")), *FileSha256(c.File("model.safetensors")));
 }
 
 TEST(RandomLlama, MayBeStoredInBf16) {
   const TemporaryFolder scratch;
-  ASSERT_TRUE(WriteRandomLlama(Small(), 7, scratch.path(), StoredType::kBF16).ok());
+  ASSERT_TRUE(WriteRandomModel(Small(), 7, scratch.path(), StoredType::kBF16).ok());
   const auto file = SafetensorsFile::Open(scratch.File("model.safetensors"));
   EXPECT_EQ(file->Find("lm_head.weight")->type, StoredType::kBF16);
   EXPECT_EQ(ReadModelConfig(scratch.path())->dtype, "bfloat16");

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Causal self-attention on packed sequences, of plain LibTorch ops.
+// Shapes: T ids of the batch, L ids of a segment, D hidden, H query heads, K key and value heads
+// (H a multiple of K), E head dim.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "workers/model/linear.h"
+#include "workers/model/norms.h"
+#include "workers/model/rope.h"
+
+namespace anamnesis::model {
+
+struct AttentionShape {
+  int64_t num_heads = 1;
+  int64_t num_key_value_heads = 1;
+  int64_t head_dim = 1;
+  double scale = 1;    // multiplies the scores
+  double softcap = 0;  // scores become softcap · tanh(score / softcap); 0: none
+  int64_t window = 0;  // a query sees itself and the window − 1 keys before it; 0: all
+};
+
+// Masks of the sliding windows of one forward pass, by length and window.
+class WindowMasks {
+ public:
+  // bool [L, L], true where query i sees key j: 0 ≤ i − j < window.
+  const at::Tensor& Of(int64_t length, int64_t window, at::Device device);
+
+ private:
+  std::map<std::pair<int64_t, int64_t>, at::Tensor> masks_;
+};
+
+// softmax(scale · q kᵀ) v per segment: attention never crosses a segment. q [T, H, E], k and v
+// [T, K, E] → [T, H · E]. With a soft cap the scores of one segment exist at once, in fp32.
+at::Tensor SegmentAttention(const at::Tensor& q_THE, const at::Tensor& k_TKE,
+                            const at::Tensor& v_TKE, const std::vector<int64_t>& segment_lengths,
+                            const AttentionShape& shape, WindowMasks* masks);
+
+// A layer's attention block. Thread-compatible.
+struct Attention {
+  // x [T, D] → [T, D]; the residual is the caller's.
+  at::Tensor Forward(const at::Tensor& x_TD, const RopeAngles& angles,
+                     const std::vector<int64_t>& segment_lengths, WindowMasks* masks) const;
+
+  AttentionShape shape;
+  std::vector<Linear> in;  // q, k, v; or one fused qkv
+  Norm q_norm, k_norm;     // over E, before the rotation; may be absent
+  Linear out;
+};
+
+}  // namespace anamnesis::model
