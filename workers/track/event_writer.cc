@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/track/event_writer.h"
 
-#include <fcntl.h>
 #include <limits.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
-#include <cerrno>
 #include <cstring>
 
 #include "common/base/crc32c.h"
+#include "workers/track/wire.h"
 
 namespace anamnesis::track {
 namespace {
 
-// Protobuf wire format: a field's key is (number << 3 | type); 0 varint, 1 fixed64, 2 bytes, 5
-// fixed32.
-void PutVarint(uint64_t value, std::string* out) {
-  for (; value >= 128; value >>= 7) *out += static_cast<char>(value | 128);
-  *out += static_cast<char>(value);
+constexpr int64_t kStringType = 7;  // DT_STRING of tensorboard/compat/proto/types.proto
+
+uint32_t MaskedCrc(std::string_view data) {
+  const uint32_t crc = Crc32c(data.data(), data.size());
+  return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
 }
 
 template <typename T>
@@ -29,85 +27,18 @@ void PutFixed(T value, std::string* out) {
   out->append(bytes, sizeof(T));
 }
 
-void PutBytes(int field, std::string_view value, std::string* out) {
-  PutVarint(static_cast<uint64_t>(field) << 3 | 2, out);
-  PutVarint(value.size(), out);
-  out->append(value);
-}
-
-std::string EventStart(double wall_time_s) {
-  std::string event;
-  PutVarint(1 << 3 | 1, &event);  // wall_time
-  PutFixed(wall_time_s, &event);
-  return event;
-}
-
-uint32_t MaskedCrc(std::string_view data) {
-  const uint32_t crc = Crc32c(data.data(), data.size());
-  return ((crc >> 15) | (crc << 17)) + 0xa282ead8u;
-}
-
-// Reads the fields of one protobuf message. Stops at what it does not understand.
-class FieldReader {
- public:
-  explicit FieldReader(std::string_view message) : rest_(message) {}
-
-  // The next field; a length-delimited one has its content in `bytes`, a varint its value in
-  // `number`.
-  struct Field {
-    uint64_t key = 0;  // number << 3 | type
-    uint64_t number = 0;
-    std::string_view bytes;
-  };
-  bool Next(Field* field) {
-    if (rest_.empty() || !Varint(&field->key)) return false;
-    switch (field->key & 7) {
-      case 0:
-        return Varint(&field->number);
-      case 1:
-        return Take(8, field);
-      case 2:
-        return Varint(&field->number) && Take(field->number, field);
-      case 5:
-        return Take(4, field);
-      default:
-        return false;
-    }
-  }
-
- private:
-  bool Varint(uint64_t* value) {
-    *value = 0;
-    for (int shift = 0; !rest_.empty() && shift < 64; shift += 7) {
-      const auto byte = static_cast<unsigned char>(rest_.front());
-      rest_.remove_prefix(1);
-      *value |= static_cast<uint64_t>(byte & 127) << shift;
-      if (byte < 128) return true;
-    }
-    return false;
-  }
-  bool Take(uint64_t size, Field* field) {
-    if (size > rest_.size()) return false;
-    field->bytes = rest_.substr(0, size);
-    rest_.remove_prefix(size);
-    return true;
-  }
-
-  std::string_view rest_;
-};
-
 void NoteSteps(std::string_view event, LastSteps* last) {
   int64_t step = 0;
   std::string_view summary;
-  FieldReader::Field field;
-  for (FieldReader fields(event); fields.Next(&field);) {
-    if (field.key == (2 << 3 | 0)) step = static_cast<int64_t>(field.number);
-    if (field.key == (5 << 3 | 2)) summary = field.bytes;
+  WireReader::Field field;
+  for (WireReader fields(event); fields.Next(&field);) {
+    if (field.key == WireKey(2, kVarint)) step = static_cast<int64_t>(field.number);
+    if (field.key == WireKey(5, kBytes)) summary = field.bytes;
   }
-  for (FieldReader values(summary); values.Next(&field);) {
+  for (WireReader values(summary); values.Next(&field);) {
     const std::string_view value = field.bytes;
-    for (FieldReader inside(value); inside.Next(&field);) {
-      if (field.key != (1 << 3 | 2)) continue;
+    for (WireReader inside(value); inside.Next(&field);) {
+      if (field.key != WireKey(1, kBytes)) continue;
       int64_t& known = (*last)[std::string(field.bytes)];
       known = std::max(known, step);
     }
@@ -133,29 +64,33 @@ std::string HostName() {
 }  // namespace
 
 std::string EncodeScalarEvent(double wall_time_s, int64_t step, const Scalars& scalars) {
-  std::string summary;
+  WireWriter summary;
   for (const auto& [tag, number] : scalars) {
-    std::string value;
-    PutBytes(1, tag, &value);
-    PutVarint(2 << 3 | 5, &value);  // simple_value
-    PutFixed(static_cast<float>(number), &value);
-    PutBytes(1, value, &summary);
+    summary.Message(1, WireWriter().Bytes(1, tag).Float(2, static_cast<float>(number)));
   }
-  std::string event = EventStart(wall_time_s);
-  PutVarint(2 << 3 | 0, &event);
-  PutVarint(static_cast<uint64_t>(step), &event);
-  PutBytes(5, summary, &event);
-  return event;
+  return WireWriter().Double(1, wall_time_s).Int(2, step).Message(5, summary).bytes();
+}
+
+std::string EncodeTextEvent(double wall_time_s, const std::string& tag, std::string_view text) {
+  const WireWriter plugin = WireWriter().Bytes(1, "text");
+  const WireWriter shape = WireWriter().Message(2, WireWriter().Int(1, 1));
+  const WireWriter tensor = WireWriter().Int(1, kStringType).Message(2, shape).Bytes(8, text);
+  const WireWriter value = WireWriter()
+                               .Bytes(1, tag + kTextSuffix)
+                               .Message(8, tensor)
+                               .Message(9, WireWriter().Message(1, plugin));
+  return WireWriter()
+      .Double(1, wall_time_s)
+      .Int(2, 0)
+      .Message(5, WireWriter().Message(1, value))
+      .bytes();
 }
 
 std::string EncodeVersionEvent(double wall_time_s) {
-  std::string event = EventStart(wall_time_s);
-  PutBytes(3, "brain.Event:2", &event);
-  return event;
+  return WireWriter().Double(1, wall_time_s).Bytes(3, "brain.Event:2").bytes();
 }
 
 std::string FrameRecord(std::string_view message) {
-  static_assert(std::endian::native == std::endian::little);
   std::string record;
   PutFixed(static_cast<uint64_t>(message.size()), &record);
   PutFixed(MaskedCrc(record), &record);
@@ -179,19 +114,16 @@ StatusOr<LastSteps> LastStepsIn(const std::string& directory) {
 StatusOr<std::unique_ptr<EventWriter>> EventWriter::Open(const std::string& directory,
                                                          LastSteps written, const Clock& clock) {
   ANAM_RETURN_IF_ERROR(MakeDirectories(directory));
-  const absl::Time now = clock.Now();
-  const std::string stem = Cat(directory, "/events.out.tfevents.", absl::ToUnixSeconds(now), ".",
-                               HostName(), ".", getpid(), ".");
+  const std::string stem = Cat(directory, "/events.out.tfevents.", absl::ToUnixSeconds(clock.Now()),
+                               ".", HostName(), ".", getpid(), ".");
   for (int n = 0;; ++n) {
-    const std::string path = Cat(stem, n);
-    FileDescriptor file(
-        open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
-    if (!file.valid() && errno == EEXIST) continue;
-    if (!file.valid()) return InvalidArgument(path, ": cannot be created: ", ErrnoText(errno));
+    StatusOr<TrackerFile> file = TrackerFile::Create(Cat(stem, n));
+    if (file.status().code() == absl::StatusCode::kAlreadyExists) continue;
+    ANAM_RETURN_IF_ERROR(file.status());
     std::unique_ptr<EventWriter> writer(
-        new EventWriter(path, std::move(file), std::move(written), clock));
-    ANAM_RETURN_IF_ERROR(writer->Append(
-        FrameRecord(EncodeVersionEvent(absl::ToDoubleSeconds(now - absl::UnixEpoch())))));
+        new EventWriter(*std::move(file), std::move(written), clock));
+    // What a full disk refuses waits in the file.
+    writer->Append(EncodeVersionEvent(writer->WallTime())).IgnoreError();
     return writer;
   }
 }
@@ -199,25 +131,24 @@ StatusOr<std::unique_ptr<EventWriter>> EventWriter::Open(const std::string& dire
 Status EventWriter::Write(int64_t step, const Scalars& scalars) {
   Scalars fresh;
   for (const auto& scalar : scalars) {
-    const auto it = written_.find(scalar.first);
-    if (it == written_.end() || step > it->second) fresh.push_back(scalar);
+    const auto [known, is_new] = written_.try_emplace(scalar.first, step);
+    if (!is_new && step <= known->second) continue;
+    known->second = step;
+    fresh.push_back(scalar);
   }
   if (fresh.empty()) return absl::OkStatus();
-  const double now_s = absl::ToDoubleSeconds(clock_.Now() - absl::UnixEpoch());
-  return Append(FrameRecord(EncodeScalarEvent(now_s, step, fresh)));
+  return Append(EncodeScalarEvent(WallTime(), step, fresh));
 }
 
-Status EventWriter::Append(std::string_view record) {
-  while (!record.empty()) {
-    const ssize_t written = write(file_.get(), record.data(), record.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && (errno == ENOSPC || errno == EDQUOT)) {
-      return ResourceExhausted(path_, ": the disk is full: ", ErrnoText(errno));
-    }
-    if (written < 0) return Internal(path_, ": write failed: ", ErrnoText(errno));
-    record.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
+Status EventWriter::WriteText(const std::string& tag, std::string_view text) {
+  if (!written_.try_emplace(tag + kTextSuffix, 0).second) return absl::OkStatus();
+  return Append(EncodeTextEvent(WallTime(), tag, text));
 }
+
+double EventWriter::WallTime() const {
+  return absl::ToDoubleSeconds(clock_.Now() - absl::UnixEpoch());
+}
+
+Status EventWriter::Append(std::string_view message) { return file_.Append(FrameRecord(message)); }
 
 }  // namespace anamnesis::track

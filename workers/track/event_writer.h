@@ -2,7 +2,7 @@
 // Writes TensorBoard event files (tensorboard/compat/proto/event.proto, summary.proto; TFRecord
 // framing of tensorflow/core/lib/io/record_writer.h): per record u64 length, masked CRC-32C of the
 // length, the Event message, masked CRC-32C of the message. Scalars by simple_value, as
-// SummaryWriter.add_scalar does. Thread-compatible.
+// SummaryWriter.add_scalar does; texts as its add_text does. Thread-compatible.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +15,17 @@
 
 #include "common/base/clock.h"
 #include "common/io/file.h"
+#include "workers/track/log_row.h"
+#include "workers/track/tracker_file.h"
 
 namespace anamnesis::track {
 
-using Scalars = std::vector<std::pair<std::string, double>>;  // tag, value
+inline constexpr char kTextSuffix[] = "/text_summary";  // of a text's tag
 
 // One Event message with scalars, encoded.
 std::string EncodeScalarEvent(double wall_time_s, int64_t step, const Scalars& scalars);
+// One Event message with a text of the plugin "text", at step 0, under tag + kTextSuffix.
+std::string EncodeTextEvent(double wall_time_s, const std::string& tag, std::string_view text);
 // The first event of a file.
 std::string EncodeVersionEvent(double wall_time_s);
 // The framed record around a message.
@@ -34,26 +38,24 @@ StatusOr<LastSteps> LastStepsIn(const std::string& directory);
 
 class EventWriter {
  public:
-  // A new file in `directory` (made when absent). A scalar whose step is not above its tag's in
-  // `written` is dropped: a resumed run gives LastStepsIn(directory), so that no step is there
-  // twice.
+  // A new file in `directory` (made when absent). What is not above its tag's step in `written` is
+  // dropped: a resumed run gives LastStepsIn(directory), so that no step is there twice.
   static StatusOr<std::unique_ptr<EventWriter>> Open(const std::string& directory,
                                                      LastSteps written, const Clock& clock);
 
-  // Appends one event and hands it to the system, so that a kill loses nothing that was written.
+  // Appends one event; errors as of TrackerFile::Append. A tag has each step once.
   Status Write(int64_t step, const Scalars& scalars);
-  const std::string& path() const { return path_; }
+  // A text is written once.
+  Status WriteText(const std::string& tag, std::string_view text);
+  const std::string& path() const { return file_.path(); }
 
  private:
-  EventWriter(std::string path, FileDescriptor file, LastSteps written, const Clock& clock)
-      : path_(std::move(path)),
-        file_(std::move(file)),
-        written_(std::move(written)),
-        clock_(clock) {}
-  Status Append(std::string_view record);
+  EventWriter(TrackerFile file, LastSteps written, const Clock& clock)
+      : file_(std::move(file)), written_(std::move(written)), clock_(clock) {}
+  double WallTime() const;  // seconds since 1970
+  Status Append(std::string_view message);
 
-  std::string path_;
-  FileDescriptor file_;
+  TrackerFile file_;
   LastSteps written_;
   const Clock& clock_;
 };

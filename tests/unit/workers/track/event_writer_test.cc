@@ -3,10 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 
-#include "common/io/json.h"
 #include "tests/support/temporary_folder.h"
 
 namespace anamnesis::track {
@@ -58,20 +56,20 @@ TEST_F(EventWriterTest, IgnoresATornRecordAtTheEnd) {
   EXPECT_EQ(LastStepsIn(directory_ + "/run").value().at("train/loss"), 4);
 }
 
-TEST_F(EventWriterTest, IsReadBackByTensorBoard) {
-  const std::string source = std::getenv("ANAMNESIS_SOURCE_DIR");
-  if (!std::filesystem::exists(source + "/.deps/oracle")) GTEST_SKIP() << "oracle absent";
-  ASSERT_TRUE(Open()->Write(1, {{"train/loss", 2.5}, {"train/learning_rate", 2e-4}}).ok());
-  ASSERT_TRUE(Open()->Write(2, {{"train/loss", 1.25}, {"eval/perplexity", 12.5}}).ok());
-  const std::string out = directory_ + "/out.json";
-  const std::string command =
-      Cat("'", source, "/tools/oracle' '", source, "/tests/unit/workers/track/read_events.py' '",
-          directory_, "/run' '", out, "'");
-  ASSERT_EQ(std::system(command.c_str()), 0);
-  const Json read = ReadJsonFile(out).value();
-  EXPECT_EQ(read["train/loss"], Json::parse("[[1, 2.5], [2, 1.25]]"));
-  EXPECT_EQ(read["eval/perplexity"], Json::parse("[[2, 12.5]]"));
-  EXPECT_FLOAT_EQ(read["train/learning_rate"][0][1].get<float>(), 2e-4f);
+TEST_F(EventWriterTest, WritesATextOnce) {
+  ASSERT_TRUE(Open()->WriteText("args", "{}").ok());
+  const auto resumed = Open();
+  const auto before = FileSize(resumed->path()).value();
+  ASSERT_TRUE(resumed->WriteText("args", "{}").ok());
+  EXPECT_EQ(FileSize(resumed->path()).value(), before);
+}
+
+TEST_F(EventWriterTest, HasEachStepOfATagOnce) {
+  const auto writer = Open();
+  ASSERT_TRUE(writer->Write(5, {{"train/epoch", 1.0}}).ok());
+  const auto before = FileSize(writer->path()).value();
+  ASSERT_TRUE(writer->Write(5, {{"train/epoch", 1.0}}).ok());
+  EXPECT_EQ(FileSize(writer->path()).value(), before);
 }
 
 }  // namespace

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workers/encoder/weights_in.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include "common/base/philox.h"
+#include "workers/encoder/tensors.h"
+#include "workers/model/init.h"
+#include "workers/model/weight_files.h"
+#include "workers/model/weights.h"
+
+namespace anamnesis::encoder {
+namespace {
+
+at::Tensor Drawn(const EncoderTensor& tensor, uint64_t seed) {
+  const auto options = at::TensorOptions().dtype(at::kFloat);
+  if (tensor.fill == Fill::kOne) return at::ones(tensor.shape, options);
+  at::Tensor values = at::zeros(tensor.shape, options);
+  if (tensor.fill == Fill::kZero) return values;
+  PhiloxStream random(seed, model::StreamOfName(tensor.name));
+  float* out = values.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    out[i] = static_cast<float>(tensor.spread * random.Normal());
+  }
+  return values;
+}
+
+}  // namespace
+
+StatusOr<FilledWeights> FillWeights(const std::string& directory, const EncoderConfig& config,
+                                    uint64_t seed,
+                                    const std::map<std::string, at::Tensor>& tensors) {
+  const at::NoGradGuard no_grad;
+  ANAM_ASSIGN_OR_RETURN(const model::WeightFiles files, model::WeightFiles::Open(directory));
+  std::vector<model::StoredTensor> stored;
+  for (const auto& file : files.files()) {
+    stored.insert(stored.end(), file->tensors().begin(), file->tensors().end());
+  }
+  ANAM_ASSIGN_OR_RETURN(const WeightMatch match, MatchWeights(config, stored, directory));
+  for (const EncoderTensor& tensor : EncoderTensors(config)) {
+    const at::Tensor& destination = tensors.at(tensor.name);
+    const auto found = match.stored_name.find(tensor.name);
+    if (found == match.stored_name.end()) {
+      destination.copy_(Drawn(tensor, seed));
+      continue;
+    }
+    const std::string& name = found->second;
+    ANAM_ASSIGN_OR_RETURN(const at::Tensor values,
+                          model::ReadTensor(*files.FileOf(name), *files.Find(name)));
+    if (!at::isfinite(values).all().item<bool>()) {
+      return InvalidArgument(directory, ": tensor '", name,
+                             "' holds a NaN or an infinity; the checkpoint is damaged or its ",
+                             "training diverged: take another one");
+    }
+    destination.copy_(values);
+  }
+  return FilledWeights{match.initialised, match.note};
+}
+
+}  // namespace anamnesis::encoder
