@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iostream>
 
+#include "common/config/advice.h"
 #include "common/config/describe.h"
 #include "common/config/job_config.h"
 #include "services/cli/terminal.h"
@@ -46,6 +47,9 @@ int Check(const Options& options) {
       config::LoadJobConfig(options.path, *task, options.overrides);
   if (!job.ok()) return FailWith(job.status());
   for (const std::string& note : job->notes) PrintNote(note);
+  for (const config::Advice& advice : config::Advise(*job, {})) {
+    PrintRemark(config::LineOf(advice));
+  }
   if (options.resolved) {
     std::cout << job->resolved.dump(2) << "\n";
   } else {

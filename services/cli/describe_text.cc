@@ -7,6 +7,8 @@
 #include "anamnesis/v1/checkpoint_service.pb.h"
 #include "anamnesis/v1/job.pb.h"
 #include "common/base/status.h"
+#include "common/config/advice.h"
+#include "services/cli/job_advice.h"
 #include "services/cli/job_view.h"
 #include "services/cli/text.h"
 #include "services/cli/yaml_text.h"
@@ -70,7 +72,9 @@ std::string Joined(const List& list) {
 void AddProgress(const v1::Job& job, Page& page) {
   const v1::Progress& progress = job.progress();
   std::string text = ProgressText(job);
-  if (!progress.phase().empty()) text = Cat(progress.phase(), ", ", text);
+  if (progress.phase_total() == 0 && !progress.phase().empty()) {
+    text = Cat(Printable(progress.phase()), ", ", text);
+  }
   if (progress.epoch() > 0) text += Cat(", epoch ", NumberText(progress.epoch()));
   if (progress.tokens() > 0) text += Cat(", ", GroupedText(progress.tokens()), " tokens");
   if (progress.tokens_per_second() > 0) {
@@ -124,7 +128,9 @@ void AddHead(const v1::Job& job, Page& page) {
   page.Line("Created", page.WhenAndAge(job.create_time()));
   page.Line("Started", page.WhenAndAge(job.start_time()));
   page.Line("Ended", page.WhenAndAge(job.end_time()));
-  for (const std::string& note : job.notes()) page.Line("Note", note);
+  for (const std::string& note : job.notes()) {
+    if (!config::SeverityOfLine(note)) page.Line("Note", note);
+  }
 }
 
 Rows AttemptRows(const v1::Job& job, const Page& page, absl::Time now) {
@@ -161,6 +167,9 @@ std::string DescribeText(const v1::Job& job, const std::vector<v1::Checkpoint>& 
   Page page(now, zone);
   AddHead(job, page);
   AddProgress(job, page);
+  std::string advice;
+  for (const std::string& line : AdviceOf(job)) advice += Printable(line) + "\n";
+  page.Section("Advice", advice);
   if (job.attempts_size() > 0) page.Section("Attempts", TableText(AttemptRows(job, page, now)));
   if (job.transitions_size() > 0) page.Section("Transitions", TableText(TransitionRows(job, page)));
   if (!checkpoints.empty()) {

@@ -32,6 +32,8 @@ OrderedJson TimeJson(bool set, const google::protobuf::Timestamp& stamp) {
 
 OrderedJson ProgressJson(const v1::Progress& progress) {
   return {{"phase", progress.phase()},
+          {"phase_done", progress.phase_done()},
+          {"phase_total", progress.phase_total()},
           {"step", progress.step()},
           {"total_steps", progress.total_steps()},
           {"epoch", progress.epoch()},
@@ -202,8 +204,17 @@ OrderedJson MetricPointJson(const v1::MetricPoint& point) {
           {"values", ValuesJson(point.values())}};
 }
 
+std::string PhaseText(const v1::Progress& progress) {
+  const std::string phase = Printable(progress.phase());
+  if (progress.phase_total() <= 0) return phase;
+  const double share =
+      static_cast<double>(progress.phase_done()) / static_cast<double>(progress.phase_total());
+  return Cat(phase, " ", static_cast<int>(100 * std::clamp(share, 0.0, 1.0)), " %");
+}
+
 std::string ProgressText(const v1::Job& job) {
   const v1::Progress& progress = job.progress();
+  if (progress.phase_total() > 0) return PhaseText(progress);
   if (progress.total_steps() <= 0) {
     return progress.step() > 0 ? Cat("step ", progress.step()) : std::string("-");
   }

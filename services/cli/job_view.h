@@ -16,6 +16,7 @@ namespace anamnesis::v1 {
 class Checkpoint;
 class Job;
 class MetricPoint;
+class Progress;
 }  // namespace anamnesis::v1
 
 namespace anamnesis::cli {
@@ -48,7 +49,9 @@ OrderedJson MetricPointJson(const v1::MetricPoint& point);
 Rows JobRows(const std::vector<v1::Job>& jobs, bool wide, absl::Time now);
 Rows CheckpointRows(const std::vector<v1::Checkpoint>& checkpoints, absl::Time now);
 
-// "120/400 (30 %)", "training 3/8 ..." is not part of it; "-" before there are steps.
+// Of a phase whose end is known: "shards 45 %"; else "shards".
+std::string PhaseText(const v1::Progress& progress);
+// "120/400 (30%)"; before the first step "shards 45 %", or "-".
 std::string ProgressText(const v1::Job& job);
 // The metric's last value, "-" where there is none.
 std::string MetricText(const v1::Job& job, const std::string& name);

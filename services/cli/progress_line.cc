@@ -37,7 +37,7 @@ std::string ProgressLine(const v1::Job& job, size_t bar_width, bool ascii) {
   const v1::Progress& progress = job.progress();
   std::string line = Cat(job.name(), " ", StateName(job.state()));
   const bool ended = HasEnded(job.state());
-  if (!ended && !progress.phase().empty()) line += Cat("  ", Printable(progress.phase()));
+  if (!ended && !progress.phase().empty()) line += Cat("  ", PhaseText(progress));
   if (job.attempts_size() > 1) line += Cat("  attempt ", job.attempts_size());
   if (progress.total_steps() > 0) {
     if (bar_width > 0) {

@@ -147,7 +147,7 @@ int RunSubmit(const Words& words) {
   if (!client.ok()) return FailWith(client.status());
   const auto job = (*client)->CreateJob(*request);
   if (!job.ok()) return FailRemote(job.status());
-  for (const std::string& note : job->notes()) PrintNote(Printable(note));
+  for (const std::string& note : job->notes()) PrintRemark(Printable(note));
   if (flags.dry_run) return PrintChecked(flags, *job);
   const bool stays = flags.wait || flags.follow;
   const Form form = flags.common.form();

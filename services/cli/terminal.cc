@@ -8,6 +8,8 @@
 #include <iostream>
 #include <string_view>
 
+#include "common/config/advice.h"
+
 namespace anamnesis::cli {
 namespace {
 
@@ -41,6 +43,14 @@ int FailUsage(const std::string& text, const std::string& help_command) {
 void PrintNote(const std::string& text) { PrintLabelled("note", "1;36", text); }
 
 void PrintWarning(const std::string& text) { PrintLabelled("warning", "1;33", text); }
+
+void PrintRemark(const std::string& note) {
+  const auto severity = config::SeverityOfLine(note);
+  if (!severity) return PrintNote(note);
+  const std::string text = note.substr(note.find(": ") + 2);
+  if (*severity == config::Severity::kWarning) return PrintWarning(text);
+  PrintLabelled("tip", "1;36", text);
+}
 
 bool MayDraw(int fd) {
   const char* no_color = std::getenv("NO_COLOR");

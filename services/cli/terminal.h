@@ -17,6 +17,8 @@ int FailWith(const Status& status);
 int FailUsage(const std::string& text, const std::string& help_command);
 void PrintNote(const std::string& text);
 void PrintWarning(const std::string& text);
+// A note of a job, as a warning or a tip where it is advice (config::LineOf).
+void PrintRemark(const std::string& note);
 
 // Whether lines may be drawn anew and coloured there: a terminal, no NO_COLOR, not TERM=dumb.
 bool MayDraw(int fd);

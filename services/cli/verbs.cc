@@ -45,6 +45,7 @@ constexpr Verb kVerbs[] = {
     {"prepare", kHere, "Turn raw data into shards, here and now", nullptr, kPrep},
     {"validate", kHere, "Check raw data, a configuration or shards", nullptr, kPrep},
     {"render", kHere, "Print narratives", nullptr, kPrep},
+    {"pull", kHere, "Fetch a model of the hub into this machine's cache", RunPull},
     {"config", kHere, "Explain, export and check configuration keys", RunConfigCommand},
     {"version", kAbout, "Print the version"},
     // The rest of the contract.
@@ -60,7 +61,6 @@ constexpr Verb kVerbs[] = {
     {"estimate", "", ""},
     {"report", "", ""},
     {"compare", "", ""},
-    {"pull", "", ""},
     {"du", "", ""},
     {"clean", "", ""},
     {"ledger", "", ""},

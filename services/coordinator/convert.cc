@@ -31,11 +31,11 @@ Proto Shift(Core value) {
   return static_cast<Proto>(static_cast<int>(value) + 1);
 }
 
-v1::Attempt ToProto(const core::Attempt& attempt) {
+v1::Attempt AttemptProto(const core::Attempt& attempt) {
   v1::Attempt out;
   out.set_epoch(attempt.epoch);
-  out.set_state(coordinator::ToProto(attempt.state));
-  out.set_reason(coordinator::ToProto(attempt.reason));
+  out.set_state(ToProto(attempt.state));
+  out.set_reason(ToProto(attempt.reason));
   out.set_message(attempt.message);
   *out.mutable_start_time() = Stamp(attempt.start_time);
   if (attempt.end_time) *out.mutable_end_time() = Stamp(*attempt.end_time);
@@ -53,6 +53,10 @@ v1::Attempt ToProto(const core::Attempt& attempt) {
 void FillProgress(const core::Job& job, v1::Progress* out) {
   const core::Progress& progress = job.progress;
   out->set_phase(progress.phase);
+  if (progress.phase != "training") {
+    out->set_phase_done(progress.done);
+    out->set_phase_total(progress.total);
+  }
   out->set_step(progress.step);
   out->set_total_steps(progress.total_steps);
   out->set_epoch(progress.epoch);
@@ -60,6 +64,8 @@ void FillProgress(const core::Job& job, v1::Progress* out) {
   out->set_tokens_per_second(progress.tokens_per_second);
   if (core::IsTerminal(job.state)) {
     out->set_eta_seconds(0);
+  } else if (progress.eta_seconds) {
+    out->set_eta_seconds(*progress.eta_seconds);
   } else if (progress.total_steps > 0 && progress.step_seconds > 0) {
     out->set_eta_seconds(static_cast<double>(progress.total_steps - progress.step) *
                          progress.step_seconds);
@@ -78,11 +84,13 @@ void FillMetrics(const core::Progress& progress, google::protobuf::Map<std::stri
 }
 
 core::PhaseReported FromPhase(const v1::PhaseReport& phase) {
-  return {.state = phase.state() == v1::ATTEMPT_STATE_RENDEZVOUS ? core::AttemptState::kRendezvous
-                                                                 : core::AttemptState::kPreparing,
-          .phase = phase.phase(),
-          .done = phase.done(),
-          .total = phase.total()};
+  return {
+      .state = phase.state() == v1::ATTEMPT_STATE_RENDEZVOUS ? core::AttemptState::kRendezvous
+                                                             : core::AttemptState::kPreparing,
+      .phase = phase.phase(),
+      .done = phase.done(),
+      .total = phase.total(),
+      .eta_seconds = phase.has_eta_seconds() ? std::optional(phase.eta_seconds()) : std::nullopt};
 }
 
 }  // namespace
@@ -154,7 +162,7 @@ core::Reason FromProto(v1::Reason reason) {
 v1::JobSpec ToProto(const core::JobSpec& spec) {
   v1::JobSpec out;
   out.set_task(spec.task);
-  out.set_config_yaml(spec.config_yaml);
+  out.set_config_yaml(spec.config_yaml.str());
   for (const std::string& text : spec.overrides) out.add_overrides(text);
   out.set_working_directory(spec.working_directory);
   out.set_config_name(spec.config_name);
@@ -176,7 +184,7 @@ v1::Job ToProto(const core::Job& job) {
   if (job.start_time) *out.mutable_start_time() = Stamp(*job.start_time);
   if (job.end_time) *out.mutable_end_time() = Stamp(*job.end_time);
   FillProgress(job, out.mutable_progress());
-  for (const core::Attempt& attempt : job.attempts) *out.add_attempts() = ToProto(attempt);
+  for (const core::Attempt& attempt : job.attempts) *out.add_attempts() = AttemptProto(attempt);
   out.set_steps_executed(job.steps_executed);
   if (job.latest_checkpoint) {
     v1::CheckpointRef& ref = *out.mutable_latest_checkpoint();
@@ -264,9 +272,11 @@ StatusOr<core::Reported> FromProto(core::JobId job, const v1::Report& report) {
                                     .seconds = report.step().seconds()};
       return out;
     case v1::Report::kEval:
-      out.what = core::EvalReported{.step = report.eval().step(),
-                                    .epoch = report.eval().epoch(),
-                                    .loss = report.eval().loss()};
+      out.what = core::EvalReported{
+          .step = report.eval().step(),
+          .epoch = report.eval().epoch(),
+          .loss = report.eval().loss(),
+          .metrics = {report.eval().metrics().begin(), report.eval().metrics().end()}};
       return out;
     case v1::Report::kSaved:
       out.what = core::SavedReported{.step = report.saved().step(),
@@ -313,6 +323,7 @@ std::optional<store::MetricPoint> PointOf(const core::Reported& report) {
   if (const auto* eval = std::get_if<core::EvalReported>(&report.what)) {
     point.step = eval->step;
     point.values = {{"tuning_loss", eval->loss}};
+    for (const auto& [name, value] : eval->metrics) point.values["tuning_" + name] = value;
     return point;
   }
   return std::nullopt;

@@ -145,7 +145,8 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
                                   .worker_address = "unix:" + folder.file("w")});
   LoopOptions loop_options{.core = {.num_slots = options.slots},
                            .threads_per_slot = options.threads_per_slot,
-                           .data_directory = folder.path};
+                           .data_directory = folder.path,
+                           .allow_hub = options.allow_hub};
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Loop> loop,
                         Loop::Create(loop_options, {*store, launcher, board, sessions, telemetry,
                                                     log, Clock::System()}));

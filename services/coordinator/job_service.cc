@@ -61,7 +61,7 @@ ServerUnaryReactor* JobServiceImpl::CreateJob(CallbackServerContext* context,
   job.resolved = submission->resolved;
   *response->mutable_job() = ToProto(job);
   response->mutable_job()->clear_name();
-  response->mutable_job()->set_resolved_spec_json(job.resolved.spec_json);
+  response->mutable_job()->set_resolved_spec_json(job.resolved.spec_json.str());
   return Done(context, absl::OkStatus());
 }
 
@@ -78,7 +78,7 @@ ServerUnaryReactor* JobServiceImpl::GetJob(CallbackServerContext* context,
   for (const core::Transition& transition : *transitions) {
     *response->mutable_job()->add_transitions() = ToProto(transition);
   }
-  response->mutable_job()->set_resolved_spec_json((*job)->resolved.spec_json);
+  response->mutable_job()->set_resolved_spec_json((*job)->resolved.spec_json.str());
   if (core::IsTerminal((*job)->state)) return Done(context, absl::OkStatus());
   ServerUnaryReactor* reactor = context->DefaultReactor();
   api_.loop.Ask([this, reactor, response, id = (*job)->id](const core::State* state) {

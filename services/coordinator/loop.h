@@ -29,6 +29,7 @@ struct LoopOptions {
   core::Options core;
   int64_t threads_per_slot = 1;
   std::string data_directory;
+  bool allow_hub = true;  // jobs may fetch models
 };
 
 // What a worker needs to know of an epoch.

@@ -13,6 +13,7 @@ v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
   grant.set_ranks(static_cast<int32_t>(job.resolved.ranks));
   grant.set_threads_per_rank(static_cast<int32_t>(options.threads_per_slot));
   grant.set_data_directory(options.data_directory);
+  grant.set_allow_hub(options.allow_hub);
   // The same for all attempts of the job, another for every other job.
   grant.set_run_id(Sha256Hex(Cat(options.data_directory, " ", static_cast<int64_t>(job.id), " ",
                                  absl::ToUnixMicros(job.create_time)))

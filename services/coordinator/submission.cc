@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "common/config/advice.h"
 #include "common/config/job_config.h"
 #include "common/io/file.h"
 
@@ -115,6 +116,9 @@ StatusOr<core::Submit> MakeSubmission(const v1::CreateJobRequest& request, const
                      .output_dir = config.training.output_dir,
                      .ranks = ranks,
                      .notes = config.notes};
+  for (const config::Advice& advice : config::Advise(config, {})) {
+    submit.resolved.notes.push_back(config::LineOf(advice));
+  }
   return submit;
 }
 

@@ -61,6 +61,12 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
       ->type_name("FILE");
   app.add_option("--metrics", options.metrics, "Serve /metrics for Prometheus")
       ->type_name("HOST:PORT");
+  std::string hub = "allow";
+  app.add_option(
+         "--hub", hub,
+         "allow: jobs may fetch a model that is not here ($HF_ENDPOINT); deny: they may not")
+      ->check(CLI::IsMember({"allow", "deny"}))
+      ->capture_default_str();
   app.add_flag("--detach", options.detach, "Return once it serves; it survives the logout");
   try {
     app.parse(argc, argv);
@@ -79,6 +85,7 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
     return std::nullopt;
   }
   options.data_dir = Absolute(options.data_dir);
+  options.allow_hub = hub == "allow";
   for (std::string& root : options.roots) root = Absolute(root);
   options.slots = slots.value_or(std::max<int64_t>(1, UsableCores() / options.threads_per_slot));
   return options;

@@ -18,7 +18,8 @@ struct UpOptions {
   std::string listen;              // HOST:PORT; "" for the Unix socket alone
   bool insecure = false;
   std::string token_file;
-  std::string metrics;  // HOST:PORT; "" for none
+  std::string metrics;    // HOST:PORT; "" for none
+  bool allow_hub = true;  // jobs may fetch models from the hub
   bool detach = false;
 };
 

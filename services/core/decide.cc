@@ -65,20 +65,17 @@ std::optional<Decision> DecideIdle(const State& state, const Job& job, const Ses
 }
 
 // Calls `visit` with each moment, as the time left until then, at which Decide may change its mind
-// about this job.
+// about a job that has a session.
 template <typename Visit>
-void ForEachMoment(const State& state, const Job& job, const Now& now, const Options& options,
-                   const Visit& visit) {
-  if (job.retry_time) visit(RetryLeft(job, now, options));
+void ForEachMoment(const State& state, const Job& job, const Session& session, const Now& now,
+                   const Options& options, const Visit& visit) {
   if (job.stop_deadline) visit(*job.stop_deadline - now.wall);
-  const Session* session = state.FindSession(job);
-  if (session == nullptr) return;
-  visit(LeaseEnd(*session, options) - now.monotonic);
+  visit(LeaseEnd(session, options) - now.monotonic);
   if (job.active() != nullptr) {
     if (state.parking) visit(state.park_time + kParkGrace - now.monotonic);
     return;
   }
-  const absl::Duration leave = LeaveTime(state, job, *session, options);
+  const absl::Duration leave = LeaveTime(state, job, session, options);
   visit(leave - now.monotonic);
   visit(leave + options.kill_patience - now.monotonic);
 }
@@ -87,12 +84,10 @@ void ForEachMoment(const State& state, const Job& job, const Now& now, const Opt
 
 std::vector<Decision> Decide(const State& state, const Now& now, const Options& options) {
   std::vector<Decision> decisions;
-  for (const JobId id : state.live) {
-    const Job& job = *state.Find(id);
-    const Session* session = state.FindSession(job);
-    if (session == nullptr) continue;
-    auto decision = job.active() != nullptr ? DecideActive(state, job, *session, now, options)
-                                            : DecideIdle(state, job, *session, now, options);
+  for (const auto& [key, session] : state.sessions) {
+    const Job& job = *state.Find(key.first);
+    auto decision = job.active() != nullptr ? DecideActive(state, job, session, now, options)
+                                            : DecideIdle(state, job, session, now, options);
     if (decision) decisions.push_back(*std::move(decision));
   }
   PlacementPlan plan = PlanPlacement(state, now, options);
@@ -109,11 +104,13 @@ std::vector<Decision> Decide(const State& state, const Now& now, const Options& 
 
 absl::Duration NextWake(const State& state, const Now& now, const Options& options) {
   absl::Duration wake = absl::InfiniteDuration();
-  for (const JobId id : state.live) {
-    ForEachMoment(state, *state.Find(id), now, options, [&](absl::Duration left) {
-      if (left > absl::ZeroDuration()) wake = std::min(wake, left);
-    });
+  const auto visit = [&](absl::Duration left) {
+    if (left > absl::ZeroDuration()) wake = std::min(wake, left);
+  };
+  for (const auto& [key, session] : state.sessions) {
+    ForEachMoment(state, *state.Find(key.first), session, now, options, visit);
   }
+  for (const JobId id : state.recovering) visit(RetryLeft(*state.Find(id), now, options));
   return wake;
 }
 

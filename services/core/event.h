@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -87,6 +88,7 @@ struct PhaseReported {
   AttemptState state = AttemptState::kPreparing;  // or kRendezvous
   std::string phase;
   int64_t done = 0, total = 0;
+  std::optional<double> eta_seconds = {};
 };
 struct StartedReported {
   int64_t total_steps = 0, resumed_step = 0;
@@ -103,6 +105,7 @@ struct StepReported {
 struct EvalReported {
   int64_t step = 0;
   double epoch = 0, loss = 0;
+  std::map<std::string, double> metrics = {};  // of a classifier, by name
 };
 struct SavedReported {
   int64_t step = 0;

@@ -10,6 +10,7 @@
 
 #include "absl/time/time.h"
 #include "common/base/status.h"
+#include "services/core/shared_text.h"
 
 namespace anamnesis::core {
 
@@ -84,7 +85,7 @@ StatusOr<Reason> ReasonFromName(const std::string& name);
 
 struct JobSpec {
   std::string task;
-  std::string config_yaml;  // verbatim
+  SharedText config_yaml;  // verbatim
   std::vector<std::string> overrides;
   std::string working_directory;
   std::string config_name;
@@ -96,7 +97,7 @@ struct JobSpec {
 
 // What the coordinator worked out of the spec when it accepted it.
 struct Resolved {
-  std::string spec_json;   // every key with its value
+  SharedText spec_json;    // every key with its value
   std::string output_dir;  // absolute, lexically normal
   int64_t ranks = 1;
   std::vector<std::string> notes;
@@ -156,7 +157,8 @@ struct Transition {
 
 struct Progress {
   std::string phase;
-  int64_t done = 0, total = 0;  // within the phase; total 0: unknown
+  int64_t done = 0, total = 0;             // within the phase; total 0: unknown
+  std::optional<double> eta_seconds = {};  // of a phase before the first step
   int64_t step = 0, total_steps = 0;
   double epoch = 0;
   int64_t tokens = 0;

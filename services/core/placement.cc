@@ -2,6 +2,7 @@
 #include "services/core/placement.h"
 
 #include <algorithm>
+#include <set>
 
 namespace anamnesis::core {
 namespace {
@@ -11,15 +12,33 @@ bool IsWorkerKept(const State& state, const Job& job) {
          job.attempts.back().state == AttemptState::kFailed;
 }
 
-// Queued, or recovering and due.
-bool IsWaiting(const Job& job, const Now& now, const Options& options) {
-  if (job.state == JobState::kQueued) return true;
-  return job.state == JobState::kRecovering && RetryLeft(job, now, options) <= absl::ZeroDuration();
+// Recovering jobs whose retry time has come, in the order of the queue.
+std::set<QueuePlace> DueJobs(const State& state, const Now& now, const Options& options) {
+  std::set<QueuePlace> due;
+  for (const JobId id : state.recovering) {
+    const Job& job = *state.Find(id);
+    if (RetryLeft(job, now, options) <= absl::ZeroDuration()) due.insert(PlaceOf(job));
+  }
+  return due;
 }
 
-bool GoesBefore(const Job* a, const Job* b) {
-  if (a->spec.priority != b->spec.priority) return a->spec.priority > b->spec.priority;
-  return a->id < b->id;
+void PlanJob(const State& state, const Job& job, const Now& now, const Options& options,
+             PlacementPlan* plan) {
+  if (state.FindSession(job) != nullptr) {
+    if (CanKeepWorker(state, job, now, options)) {
+      plan->places.push_back({job.id, job.attempts.back().slots, true});
+    }
+    return;
+  }
+  const int64_t ranks = job.resolved.ranks;
+  if (plan->held_back || ranks > options.num_slots) return;
+  if (ranks > static_cast<int64_t>(plan->free.size())) {
+    plan->held_back = job.id;
+    return;
+  }
+  const auto end = plan->free.begin() + ranks;
+  plan->places.push_back({job.id, {plan->free.begin(), end}, false});
+  plan->free.erase(plan->free.begin(), end);
 }
 
 }  // namespace
@@ -28,28 +47,15 @@ PlacementPlan PlanPlacement(const State& state, const Now& now, const Options& o
   PlacementPlan plan;
   plan.free = FreeSlots(state, options);
   if (state.parking) return plan;
-  std::vector<const Job*> queue;
-  for (const JobId id : state.live) {
-    const Job* job = state.Find(id);
-    if (IsWaiting(*job, now, options)) queue.push_back(job);
-  }
-  std::sort(queue.begin(), queue.end(), GoesBefore);
-  for (const Job* job : queue) {
-    if (state.FindSession(*job) != nullptr) {
-      if (CanKeepWorker(state, *job, now, options)) {
-        plan.places.push_back({job->id, job->attempts.back().slots, true});
-      }
-      continue;
-    }
-    const int64_t ranks = job->resolved.ranks;
-    if (plan.held_back || ranks > options.num_slots) continue;
-    if (ranks > static_cast<int64_t>(plan.free.size())) {
-      plan.held_back = job->id;
-      continue;
-    }
-    const auto end = plan.free.begin() + ranks;
-    plan.places.push_back({job->id, {plan.free.begin(), end}, false});
-    plan.free.erase(plan.free.begin(), end);
+  const std::set<QueuePlace> due = DueJobs(state, now, options);
+  auto recovering = due.begin();
+  auto queued = state.queue.begin();
+  // Behind the first gang that does not fit, only a recovering job may go on, with its worker.
+  const auto may_queued = [&] { return !plan.held_back && queued != state.queue.end(); };
+  while (recovering != due.end() || may_queued()) {
+    const bool take_queued = may_queued() && (recovering == due.end() || *queued < *recovering);
+    const QueuePlace& next = take_queued ? *queued++ : *recovering++;
+    PlanJob(state, *state.Find(next.id), now, options, &plan);
   }
   return plan;
 }

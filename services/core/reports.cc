@@ -12,16 +12,26 @@ namespace {
 
 constexpr double kNewestWeight = 0.2;  // of a step in the means of Progress
 constexpr size_t kMaxNotes = 64;
+constexpr size_t kMaxMetrics = 64;  // of an evaluation
 
 Status CheckReport(const PhaseReported& report) {
   if (report.state != AttemptState::kPreparing && report.state != AttemptState::kRendezvous) {
     return InvalidArgument("a phase of state ", NameOf(report.state));
+  }
+  if (report.done < 0 || report.total < 0 || (report.total > 0 && report.done > report.total)) {
+    return InvalidArgument("a phase with ", report.done, " of ", report.total, " done");
   }
   return absl::OkStatus();
 }
 Status CheckReport(const StepReported& report) {
   if (report.step < 1 || report.tokens < 0) {
     return InvalidArgument("step ", report.step, " with ", report.tokens, " tokens");
+  }
+  return absl::OkStatus();
+}
+Status CheckReport(const EvalReported& report) {
+  if (report.metrics.size() > kMaxMetrics) {
+    return InvalidArgument("an evaluation with ", report.metrics.size(), " metrics");
   }
   return absl::OkStatus();
 }
@@ -42,6 +52,7 @@ void Take(Change* change, Job* job, const PhaseReported& report) {
   job->progress.phase = report.phase;
   job->progress.done = report.done;
   job->progress.total = report.total;
+  job->progress.eta_seconds = report.eta_seconds;
   Attempt* attempt = job->active();
   // States only go on: a draining attempt and a later state stay.
   if (report.state <= attempt->state) return;
@@ -86,6 +97,7 @@ void Take(Change* change, Job* job, const StepReported& report) {
   ++job->steps_executed;
   Progress& progress = job->progress;
   progress.phase = "training";
+  progress.eta_seconds.reset();
   progress.step = progress.done = report.step;
   progress.total = progress.total_steps;
   progress.epoch = report.epoch;

@@ -30,12 +30,18 @@ Session* State::FindSession(const Job& job) {
   return const_cast<Session*>(std::as_const(*this).FindSession(job));
 }
 
+QueuePlace PlaceOf(const Job& job) { return {job.spec.priority, job.id}; }
+
 void Index(const Job& job, State* state) {
-  const bool holds_slots = !job.attempts.empty() && job.attempts.back().holds_slots;
-  if (!IsTerminal(job.state) || holds_slots) {
-    state->live.insert(job.id);
+  if (job.state == JobState::kQueued) {
+    state->queue.insert(PlaceOf(job));
   } else {
-    state->live.erase(job.id);
+    state->queue.erase(PlaceOf(job));
+  }
+  if (job.state == JobState::kRecovering) {
+    state->recovering.insert(job.id);
+  } else {
+    state->recovering.erase(job.id);
   }
   const std::string& folder = job.resolved.output_dir;
   if (folder.empty()) return;

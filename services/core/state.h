@@ -45,6 +45,17 @@ absl::Duration LeaseEnd(const Session& session, const Options& options);
 // Between Park and the kill of what has not stopped by then.
 inline constexpr absl::Duration kParkGrace = absl::Minutes(10);
 
+// The order in which waiting jobs are placed: higher priority first, then in order of submission.
+struct QueuePlace {
+  int64_t priority = 0;
+  JobId id{};
+  bool operator==(const QueuePlace&) const = default;
+  bool operator<(const QueuePlace& other) const {
+    return priority != other.priority ? priority > other.priority : id < other.id;
+  }
+};
+QueuePlace PlaceOf(const Job& job);
+
 struct State {
   std::map<JobId, Job> jobs;
   int64_t next_job_id = 1;
@@ -52,7 +63,9 @@ struct State {
   // By job and epoch, of exactly the attempts that hold slots: those that are not over, and those
   // that are while their process may be alive.
   std::map<std::pair<JobId, int64_t>, Session> sessions;
-  std::set<JobId> live;                        // not terminal, or holds slots: what Decide looks at
+  // Sessions and these two are all that Decide looks at: a turn costs the same however many wait.
+  std::set<QueuePlace> queue;                  // jobs that are queued
+  std::set<JobId> recovering;                  // jobs that are recovering, due or not
   std::map<std::string, JobId> by_output_dir;  // of jobs that are not terminal
   bool parking = false;
   absl::Duration park_time;  // monotonic, when parking began
@@ -64,7 +77,7 @@ struct State {
   Session* FindSession(const Job& job);
 };
 
-// Brings `live` and `by_output_dir` up to date with one job.
+// Brings `queue`, `recovering` and `by_output_dir` up to date with one job.
 void Index(const Job& job, State* state);
 
 // The state after a start from stored jobs: indices made; every attempt that holds slots has a full

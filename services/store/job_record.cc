@@ -54,6 +54,7 @@ void VisitFields(V& visit, T& progress) {
   visit("phase", progress.phase);
   visit("done", progress.done);
   visit("total", progress.total);
+  visit("eta_seconds", progress.eta_seconds);
   visit("step", progress.step);
   visit("total_steps", progress.total_steps);
   visit("epoch", progress.epoch);

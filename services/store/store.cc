@@ -135,9 +135,9 @@ Status Store::Connections::PutJob(core::JobId id, const core::Job& job) {
   ANAM_RETURN_IF_ERROR(has_spec.Query(found, NumberOf(id)));
   if (known) return absl::OkStatus();
   const core::JobSpec& spec = job.spec;
-  ANAM_RETURN_IF_ERROR(put_spec.Run(NumberOf(id), spec.task, spec.config_name, spec.config_yaml,
-                                    OverridesToJson(spec.overrides), spec.working_directory,
-                                    job.resolved.spec_json));
+  ANAM_RETURN_IF_ERROR(put_spec.Run(NumberOf(id), spec.task, spec.config_name,
+                                    spec.config_yaml.str(), OverridesToJson(spec.overrides),
+                                    spec.working_directory, job.resolved.spec_json.str()));
   return raise_next_job_id.Run(NumberOf(id) + 1);
 }
 

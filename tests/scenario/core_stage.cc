@@ -127,8 +127,9 @@ bool CoreStage::RunByWorker(const std::string& name, const Command& command) {
     const std::string ratio = command.Word(4);
     const size_t slash = ratio.find('/');
     const int64_t total = slash == std::string::npos ? 0 : Int(ratio.substr(slash + 1));
-    Report(command,
-           core::PhaseReported{*core::AttemptStateFromName(third), fourth, Int(ratio), total});
+    core::PhaseReported phase{*core::AttemptStateFromName(third), fourth, Int(ratio), total};
+    if (!command.Value("eta").empty()) phase.eta_seconds = command.Number("eta", 0);
+    Report(command, phase);
   } else if (name == "started") {
     core::StartedReported started;
     started.total_steps = command.Number("total", 10);

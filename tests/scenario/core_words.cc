@@ -74,6 +74,7 @@ void CoreStage::PrintProgress(const core::Job& job) {
   out << "progress: '" << p.phase << "' " << p.done << "/" << p.total << ", step " << p.step << "/"
       << p.total_steps << ", " << p.tokens << " tokens, " << p.tokens_per_second << "/s, step "
       << p.step_seconds << " s, executed " << job.steps_executed;
+  if (p.eta_seconds) out << ", eta " << *p.eta_seconds << " s";
   if (p.tuning_loss) out << ", tuning loss " << *p.tuning_loss;
   for (const std::string& note : job.resolved.notes) out << ", note: " << note;
   Print(out.str());

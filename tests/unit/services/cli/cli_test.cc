@@ -282,6 +282,13 @@ TEST(Config, ChecksAFile) {
   EXPECT_EQ(good.code, 0) << good.err;
   EXPECT_EQ(good.out, path + ": correct for pretrain_llm\n");
   EXPECT_THAT(good.err, HasSubstr("note: training.framework: unsloth"));
+  EXPECT_THAT(good.err, HasSubstr("tip: training.learning_rate: 0.002 is outside"));
+  const Outcome advised = Anamnesis({"config", "check", path, "--task", "pretrain_llm", "--set",
+                                     "training.learning_rate=2e-4", "--set", "lora.r=64", "--set",
+                                     "lora.use_rslora=false"});
+  EXPECT_EQ(advised.code, 0);
+  EXPECT_THAT(advised.err, AllOf(HasSubstr("tip: lora.use_rslora: at r 64"),
+                                 Not(HasSubstr("training.learning_rate"))));
   const Outcome bad =
       Anamnesis({"config", "check", path, "--task", "pretrain_llm", "--set", "training.epoch=3"});
   EXPECT_EQ(bad.code, 6);
@@ -296,7 +303,7 @@ TEST(Config, RefusesTheSeedsFileByWhatIsNotBuilt) {
   const Outcome outcome = Anamnesis(
       {"config", "check", SourceFile("configs/jobs/llm_pretrain.yaml"), "--task", "pretrain_llm"});
   EXPECT_EQ(outcome.code, 6);
-  EXPECT_THAT(outcome.err, HasSubstr("training.load_in_4bit: true is not built yet"));
+  EXPECT_THAT(outcome.err, HasSubstr("training.gradient_checkpointing: true is not built yet"));
 }
 
 }  // namespace

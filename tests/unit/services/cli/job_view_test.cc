@@ -8,6 +8,7 @@
 #include "services/cli/describe_text.h"
 #include "services/cli/metric_text.h"
 #include "services/cli/text.h"
+#include "tests/unit/common/config/config_text.h"
 #include "tests/unit/services/cli/made_job.h"
 
 namespace anamnesis::cli {
@@ -121,6 +122,22 @@ TEST(DescribeText, TellsAllAboutAJob) {
                           HasSubstr("9:00"), HasSubstr("  2026-03-01 11:50:00  -     queued"),
                           HasSubstr("\nResolved configuration:\n  training:\n    epochs: 2\n"),
                           Not(HasSubstr("Checkpoints:"))));
+}
+
+TEST(DescribeText, AdvisesByWhatIsKnownOfTheJob) {
+  v1::Job job = MadeJob();
+  job.mutable_spec()->set_config_yaml(config::kSmall);
+  job.mutable_spec()->add_overrides("training.warmup_steps=400");
+  job.add_notes("data.lab_lookup_filepath is not set");
+  job.add_notes("tip: data.cutoff_months: as it was told; then");
+  std::string page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone());
+  EXPECT_THAT(page, AllOf(HasSubstr("Note:          data.lab_lookup_filepath is not set\n"),
+                          HasSubstr("\nAdvice:\n  tip: data.cutoff_months: as it was told; then\n"),
+                          HasSubstr("  warning: training.warmup_steps: 400 warm-up steps of 400"),
+                          Not(HasSubstr("the memory did not suffice"))));
+  job.set_reason(v1::REASON_OUT_OF_MEMORY);
+  page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone());
+  EXPECT_THAT(page, HasSubstr("the memory did not suffice; try, one after the other: "));
 }
 
 TEST(MetricLine, HasFixedColumns) {

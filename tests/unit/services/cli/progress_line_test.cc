@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "services/cli/follow.h"
+#include "services/cli/job_view.h"
 #include "tests/unit/services/cli/made_job.h"
 
 namespace anamnesis::cli {
@@ -35,6 +36,20 @@ TEST(ProgressLine, ExplainsWaitingAndTheEnd) {
   queued.set_state(v1::JOB_STATE_QUEUED);
   queued.set_message("waits for 2 slots");
   EXPECT_EQ(ProgressLine(queued, 0, false), "jobs/18 queued  waits for 2 slots");
+}
+
+TEST(ProgressLine, SaysHowFarAPreparationIs) {
+  v1::Job job;
+  job.set_name("jobs/18");
+  job.set_state(v1::JOB_STATE_PREPARING);
+  v1::Progress& progress = *job.mutable_progress();
+  progress.set_phase("shards");
+  EXPECT_EQ(ProgressLine(job, 10, false), "jobs/18 preparing  shards");
+  progress.set_phase_done(459);
+  progress.set_phase_total(1000);
+  progress.set_eta_seconds(12);
+  EXPECT_EQ(ProgressLine(job, 10, false), "jobs/18 preparing  shards 45 %  eta 0:12");
+  EXPECT_EQ(ProgressText(job), "shards 45 %");
 }
 
 TEST(SummaryLine, CountsStates) {

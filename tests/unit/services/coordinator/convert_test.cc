@@ -86,11 +86,13 @@ TEST(Convert, APhaseIsTaken) {
     report->mutable_phase()->set_phase("loading");
     report->mutable_phase()->set_done(3);
     report->mutable_phase()->set_total(8);
+    report->mutable_phase()->set_eta_seconds(2.5);
   });
   EXPECT_EQ(phase.state, core::AttemptState::kRendezvous);
   EXPECT_EQ(phase.phase, "loading");
   EXPECT_EQ(phase.done, 3);
   EXPECT_EQ(phase.total, 8);
+  EXPECT_EQ(phase.eta_seconds, 2.5);
 }
 
 TEST(Convert, AStartIsTakenWithItsReasonForOtherBitsAsANote) {
@@ -140,11 +142,13 @@ TEST(Convert, AnEvaluationIsTakenAndBecomesAPoint) {
   const auto fill = [](v1::Report* report) {
     report->mutable_eval()->set_step(8);
     report->mutable_eval()->set_loss(1.25);
+    (*report->mutable_eval()->mutable_metrics())["auroc"] = 0.75;
   };
   EXPECT_EQ(Taken<core::EvalReported>(fill).loss, 1.25);
   const auto point = PointOf(*FromProto(core::JobId{9}, MadeReport(fill)));
   ASSERT_TRUE(point);
-  EXPECT_THAT(point->values, UnorderedElementsAre(Pair("tuning_loss", 1.25)));
+  EXPECT_THAT(point->values,
+              UnorderedElementsAre(Pair("tuning_loss", 1.25), Pair("tuning_auroc", 0.75)));
 }
 
 TEST(Convert, TheEndsAndSavesAreTakenAndBecomeNoPoint) {
@@ -229,6 +233,10 @@ TEST(Convert, TheTimeLeftIsZeroForWhatHasEndedAndUnsetWhileUnknown) {
   EXPECT_TRUE(ToProto(job).progress().has_eta_seconds());
   EXPECT_EQ(ToProto(job).progress().eta_seconds(), 0);
   job.state = core::JobState::kRunning;
+  EXPECT_EQ(ToProto(job).progress().eta_seconds(), 1.5);  // of its phase
+  EXPECT_EQ(ToProto(job).progress().phase_done(), 1);
+  EXPECT_EQ(ToProto(job).progress().phase_total(), 2);
+  job.progress.eta_seconds.reset();
   job.progress.step_seconds = 2;
   EXPECT_EQ(ToProto(job).progress().eta_seconds(), 2);
   job.progress.step_seconds = 0;

@@ -9,8 +9,6 @@
 namespace anamnesis::coordinator {
 namespace {
 
-constexpr core::JobId kFirst{1};
-
 TEST(LoopStore, AFullDiskRefusesTheSubmissionAndLeavesNothingOfIt) {
   store::FaultyDisk disk;
   Ground ground;

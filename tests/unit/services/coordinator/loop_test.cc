@@ -14,7 +14,6 @@ namespace anamnesis::coordinator {
 namespace {
 
 using core::JobState;
-constexpr core::JobId kFirst{1};
 
 // A worker of an earlier life is our child all the same: the kernel calls it gone once it is
 // reaped.

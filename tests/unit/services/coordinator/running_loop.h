@@ -14,6 +14,7 @@
 
 namespace anamnesis::coordinator {
 
+inline constexpr core::JobId kFirst{1};  // of a new store
 inline constexpr char kStays[] = "exec sleep 1000\n";
 
 // What outlives one life of the coordinator.

@@ -36,12 +36,19 @@ TEST(Submission, ResolvesWhatWasAskedFor) {
   ASSERT_TRUE(submit.ok()) << submit.status();
   EXPECT_EQ(submit->request_id, "r");
   EXPECT_EQ(submit->actor, "user:me");
-  EXPECT_EQ(submit->spec.config_yaml, config::kSmall);
+  EXPECT_EQ(submit->spec.config_yaml.str(), config::kSmall);
   EXPECT_EQ(submit->spec.project, "default");
   EXPECT_EQ(submit->spec.priority, 3);
   EXPECT_EQ(submit->resolved.output_dir, "/d/out");
   EXPECT_EQ(submit->resolved.ranks, 1);
-  EXPECT_THAT(submit->resolved.spec_json, HasSubstr("\"epochs\":2"));
+  EXPECT_THAT(submit->resolved.spec_json.str(), HasSubstr("\"epochs\":2"));
+}
+
+TEST(Submission, AdviceStandsAmongTheNotes) {
+  v1::CreateJobRequest request = Request();
+  request.mutable_spec()->add_overrides("training.learning_rate=0.1");
+  EXPECT_THAT(Submit(request)->resolved.notes,
+              ::testing::Contains(::testing::StartsWith("tip: training.learning_rate: 0.1 ")));
 }
 
 TEST(Submission, ABadFieldIsNamed) {

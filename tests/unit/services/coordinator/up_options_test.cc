@@ -25,15 +25,17 @@ TEST(UpOptions, AreRightWithoutAWord) {
   EXPECT_EQ(options->threads_per_slot, 1);
   EXPECT_TRUE(options->roots.empty() && options->listen.empty() && options->metrics.empty());
   EXPECT_FALSE(options->insecure || options->detach);
+  EXPECT_TRUE(options->allow_hub);
   EXPECT_EQ(exit_code, -1);
 }
 
 TEST(UpOptions, TakeEveryWord) {
   int exit_code = -1;
-  const auto options = Parse({"--data-dir", "/a/./b/", "--slots", "3", "--threads-per-slot", "2",
-                              "--root", "/r/../x", "--root", "/y", "--listen", "127.0.0.1:0",
-                              "--token-file", "/t", "--metrics", "127.0.0.1:9", "--detach"},
-                             &exit_code);
+  const auto options =
+      Parse({"--data-dir", "/a/./b/", "--slots", "3", "--threads-per-slot", "2", "--root",
+             "/r/../x", "--root", "/y", "--listen", "127.0.0.1:0", "--token-file", "/t",
+             "--metrics", "127.0.0.1:9", "--detach", "--hub", "deny"},
+            &exit_code);
   ASSERT_TRUE(options);
   EXPECT_EQ(options->data_dir, "/a/b");
   EXPECT_EQ(options->slots, 3);
@@ -43,6 +45,7 @@ TEST(UpOptions, TakeEveryWord) {
   EXPECT_EQ(options->token_file, "/t");
   EXPECT_EQ(options->metrics, "127.0.0.1:9");
   EXPECT_TRUE(options->detach);
+  EXPECT_FALSE(options->allow_hub);
 }
 
 TEST(UpOptions, MoreThreadsASlotMakeFewerSlotsButOne) {
@@ -53,14 +56,10 @@ TEST(UpOptions, MoreThreadsASlotMakeFewerSlotsButOne) {
 }
 
 TEST(UpOptions, AUsageErrorIsTwoAndHelpIsZero) {
-  const std::vector<std::vector<std::string>> wrong = {{"--slots", "0"},
-                                                       {"--slots", "many"},
-                                                       {"--threads-per-slot", "-1"},
-                                                       {"--insecure"},
-                                                       {"--token-file", "/t"},
-                                                       {"--nonsense"},
-                                                       {"stray"},
-                                                       {"--root"}};
+  const std::vector<std::vector<std::string>> wrong = {
+      {"--slots", "0"}, {"--hub", "maybe"},     {"--slots", "many"}, {"--threads-per-slot", "-1"},
+      {"--insecure"},   {"--token-file", "/t"}, {"--nonsense"},      {"stray"},
+      {"--root"}};
   for (std::vector<std::string> words : wrong) {
     words.insert(words.end(), {"--data-dir", "/d"});
     int exit_code = -1;

@@ -38,10 +38,11 @@ TEST(Decide, ForgetsJobsThatAreOver) {
   Picture picture(1);
   const JobId id = picture.Running("a");
   picture.Report(id, DoneReported{1, "digest", "/out"});
-  EXPECT_EQ(picture.state.live.count(id), 1u);  // its worker lives
+  EXPECT_EQ(picture.state.sessions.size(), 1u);  // its worker lives
   picture.Do(WorkerGone{id, 1, Reason::kWorkerLost, ""});
-  EXPECT_TRUE(picture.state.live.empty());
   EXPECT_TRUE(picture.state.sessions.empty());
+  EXPECT_TRUE(picture.state.queue.empty());
+  EXPECT_TRUE(picture.state.recovering.empty());
   EXPECT_TRUE(picture.state.by_output_dir.empty());
 }
 
@@ -61,7 +62,8 @@ TEST(Restore, MakesWhatApplyKeeps) {
   EXPECT_EQ(restored.next_job_id, picture.state.next_job_id);
   EXPECT_EQ(restored.by_request_id, picture.state.by_request_id);
   EXPECT_EQ(restored.by_output_dir, picture.state.by_output_dir);
-  EXPECT_EQ(restored.live, picture.state.live);
+  EXPECT_EQ(restored.queue, picture.state.queue);
+  EXPECT_EQ(restored.recovering, picture.state.recovering);
   ASSERT_EQ(restored.sessions.size(), picture.state.sessions.size());
   for (const auto& [key, session] : restored.sessions) {
     EXPECT_EQ(picture.state.sessions.count(key), 1u);

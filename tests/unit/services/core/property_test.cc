@@ -36,7 +36,9 @@ TEST_F(CoreProperty, EveryJobEndsWhenItIsCancelledAndItsWorkerEnds) {
     world.CancelAll();
     for (const auto& [id, job] : world.state().jobs) EXPECT_TRUE(IsTerminal(job.state));
     EXPECT_TRUE(world.state().sessions.empty());
-    EXPECT_TRUE(world.state().live.empty());
+    EXPECT_TRUE(world.state().queue.empty());
+    EXPECT_TRUE(world.state().recovering.empty());
+    EXPECT_TRUE(world.state().by_output_dir.empty());
     for (const JobState state :
          {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled, JobState::kRejected}) {
       ended[state] += world.num_ended(state);

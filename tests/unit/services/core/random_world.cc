@@ -29,8 +29,8 @@ std::string Print(const Job& job) {
 
 std::string Print(const State& state) {
   std::ostringstream out;
-  out << state.next_job_id << state.parking << state.live.size() << state.by_request_id.size()
-      << state.by_output_dir.size();
+  out << state.next_job_id << state.parking << state.queue.size() << state.recovering.size()
+      << state.by_request_id.size() << state.by_output_dir.size();
   for (const auto& [id, job] : state.jobs) out << "\n" << NameOf(id) << Print(job);
   for (const auto& [key, session] : state.sessions) {
     out << "\n"
@@ -115,8 +115,12 @@ void RandomWorld::CheckHistory(const Event& event, const Outcome& outcome) {
 
 // Mostly one that is not over.
 JobId RandomWorld::AnyJob() {
-  if (!state_.live.empty() && Chance(0.9)) {
-    return *std::next(state_.live.begin(), Draw(static_cast<int64_t>(state_.live.size())));
+  std::vector<JobId> open;
+  for (const auto& [id, job] : state_.jobs) {
+    if (!IsTerminal(job.state) || state_.FindSession(job) != nullptr) open.push_back(id);
+  }
+  if (!open.empty() && Chance(0.9)) {
+    return open[static_cast<size_t>(Draw(static_cast<int64_t>(open.size())))];
   }
   return JobId{1 + Draw(state_.next_job_id + 1)};
 }

@@ -47,7 +47,7 @@ TEST(JobRecord, BodyHasTheKeysOfVersion1) {
   EXPECT_EQ(KeysOf(body["attempts"][0]["worker"]), "boot_id host pid start_ticks");
   EXPECT_EQ(KeysOf(body["latest_checkpoint"]), "commit_time_us epoch path sha256 step");
   EXPECT_EQ(KeysOf(body["progress"]),
-            "done epoch grad_norm learning_rate loss phase step step_seconds tokens "
+            "done epoch eta_seconds grad_norm learning_rate loss phase step step_seconds tokens "
             "tokens_per_second total total_steps tuning_loss");
   EXPECT_EQ(KeysOf(body["failures"][0]), "last_step message reason");
 }
@@ -61,7 +61,7 @@ TEST(JobRecord, ReadsWhatItWrote) {
   in_body.project = expected.spec.project;
   in_body.priority = expected.spec.priority;
   expected.spec = in_body;
-  expected.resolved.spec_json.clear();
+  expected.resolved.spec_json = {};
   EXPECT_TRUE(Same(read, expected)) << BodyOf(read);
 }
 

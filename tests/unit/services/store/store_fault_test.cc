@@ -38,7 +38,7 @@ std::vector<int64_t> IdsIn(Store& store) {
 
 Status Put(Store& store, int64_t id, size_t yaml_bytes = 100) {
   core::Job job = MakeJob(id);
-  job.spec.config_yaml.assign(yaml_bytes, 'S');
+  job.spec.config_yaml = std::string(yaml_bytes, 'S');
   Batch batch = Of(job);
   batch.transitions = {{job.id, MakeTransition(0)}};
   batch.points = {{job.id, {.step = id, .epoch = 1, .time = At(0), .values = {{"loss", 1}}}}};

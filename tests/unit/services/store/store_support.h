@@ -40,8 +40,8 @@ inline auto Members(const core::Transition& value) {
   return std::tie(a, b, c, d, e, f, g);
 }
 inline auto Members(const core::Progress& value) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m] = value;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m);
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = value;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n);
 }
 inline auto Members(const core::Job& value) {
   const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v] = value;
@@ -146,6 +146,7 @@ inline core::Job FullJob() {
   job.progress = {.phase = "shards",
                   .done = 1,
                   .total = 2,
+                  .eta_seconds = 1.5,
                   .step = 3,
                   .total_steps = 4,
                   .epoch = 0.1,
