@@ -14,13 +14,20 @@ namespace {
 // Preparing a large cohort takes minutes; a second job of the same data waits for the first.
 constexpr absl::Duration kLockPatience = absl::Minutes(60);
 
+WorkProgress Within(const OnPrepPhase& on_phase, const char* phase) {
+  if (!on_phase) return {};
+  return [on_phase, phase](uint64_t done, uint64_t total) { on_phase(phase, done, total); };
+}
+
 }  // namespace
 
 StatusOr<std::string> EnsureShards(const config::DataSection& data,
                                    const std::vector<std::string>& splits,
-                                   const std::string& data_dir, int jobs) {
+                                   const std::string& data_dir, int jobs,
+                                   const OnPrepPhase& on_phase) {
   ANAM_RETURN_IF_ERROR(CheckBuilt(data));
-  ANAM_ASSIGN_OR_RETURN(const std::string digest, InputDigest(data, splits));
+  ANAM_ASSIGN_OR_RETURN(const std::string digest,
+                        InputDigest(data, splits, Within(on_phase, "inputs")));
   const std::string root = Cat(data_dir, "/shards");
   const std::string directory = Cat(root, "/", digest);
   ANAM_RETURN_IF_ERROR(MakeDirectories(root));
@@ -39,9 +46,12 @@ StatusOr<std::string> EnsureShards(const config::DataSection& data,
     std::filesystem::remove_all(directory, error);
     if (error) return Internal(directory, ": cannot remove the damaged set: ", error.message());
   }
-  ANAM_ASSIGN_OR_RETURN(
-      const PrepareSummary summary,
-      Prepare(data, {.out = directory, .splits = splits, .jobs = jobs, .expected_digest = digest}));
+  ANAM_ASSIGN_OR_RETURN(const PrepareSummary summary,
+                        Prepare(data, {.out = directory,
+                                       .splits = splits,
+                                       .jobs = jobs,
+                                       .expected_digest = digest,
+                                       .progress = Within(on_phase, "shards")}));
   std::fputs(DescribeSummary(summary).c_str(), stderr);
   return directory;
 }

@@ -49,15 +49,19 @@ StatusOr<bool> IsIntactSet(const std::string& directory, const std::string& dige
 }
 
 StatusOr<std::string> InputDigest(const config::DataSection& data,
-                                  const std::vector<std::string>& splits) {
+                                  const std::vector<std::string>& splits,
+                                  const WorkProgress& progress) {
   std::vector<shard::InputRecord> inputs;
+  std::vector<std::string> paths;
+  uint64_t total = 0, done = 0;
   const auto add = [&](const std::string& role, const std::string& name,
                        const std::string& path) -> Status {
     shard::InputRecord& record = inputs.emplace_back();
     record.role = role;
     record.name = name;
     ANAM_ASSIGN_OR_RETURN(record.bytes, FileSize(path));
-    ANAM_ASSIGN_OR_RETURN(record.sha256, FileSha256(path));
+    total += record.bytes;
+    paths.push_back(path);
     return absl::OkStatus();
   };
   // The order of Cohort::Load.
@@ -76,6 +80,11 @@ StatusOr<std::string> InputDigest(const config::DataSection& data,
   for (const std::string& split : splits) {
     ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> files, ListSplit(data.data_dir, split));
     for (const InputFile& file : files) ANAM_RETURN_IF_ERROR(add(split, file.name, file.path));
+  }
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    ANAM_ASSIGN_OR_RETURN(inputs[i].sha256, FileSha256(paths[i]));
+    done += inputs[i].bytes;
+    if (progress) progress(done, total);
   }
   return DigestOf(inputs, RulesSha256(data));
 }

@@ -2,10 +2,9 @@
 #include "workers/prep/pickle.h"
 
 #include <algorithm>
-#include <bit>
 #include <optional>
 
-#include "workers/prep/pickle_ops.h"
+#include "common/io/pickle_scan.h"
 
 namespace anamnesis::prep {
 namespace {
@@ -13,155 +12,36 @@ namespace {
 constexpr int kMaxDepth = 32;
 constexpr size_t kMaxMarks = 32;
 
-// One opcode with its argument.
-struct Instruction {
-  const PickleOp* op = nullptr;
-  uint64_t offset = 0;
-  int64_t number = 0;     // integer arguments
-  double real = 0;        // kDouble
-  std::string_view text;  // kText*
-};
+namespace op = pickle_op;
+using Instruction = PickleInstruction;
 
-std::string At(const Instruction& instruction) {
-  return Cat(instruction.op->name, " at offset ", instruction.offset);
+// What the reader's header lists.
+const PickleDialect& Dialect() {
+  static const PickleDialect dialect = [] {
+    PickleDialect made;
+    for (int code = 0; code < 256; ++code) {
+      const PickleOp* entry = FindPickleOp(static_cast<unsigned char>(code));
+      made.accepted[static_cast<size_t>(code)] =
+          entry != nullptr && entry->argument != PickleArgument::kRefused;
+    }
+    for (const unsigned char code :
+         {op::kBinPersId, op::kReduce, op::kBuild, op::kGlobal, op::kStackGlobal}) {
+      made.accepted[code] = false;
+    }
+    made.refusal =
+        "only lists, dicts, tuples, numbers, strings, True, False and None of protocols 2 to 5 "
+        "are read (convert arrays and objects to plain lists)";
+    return made;
+  }();
+  return dialect;
 }
 
-// Splits the bytes into instructions; checks opcodes, arguments and frames.
-class Scanner {
- public:
-  explicit Scanner(std::string_view bytes) : bytes_(bytes) {}
-
-  bool at_end() const { return position_ == bytes_.size(); }
-  uint64_t position() const { return position_; }
-
-  Status Next(Instruction* out) {
-    if (at_end()) {
-      return InvalidArgument("pickle ends at offset ", position_,
-                             ", expected an opcode (truncated?)");
-    }
-    const auto code = static_cast<unsigned char>(bytes_[position_]);
-    out->op = FindPickleOp(code);
-    out->offset = position_;
-    if (out->op == nullptr) {
-      return InvalidArgument("byte ", static_cast<int>(code), " at offset ", position_,
-                             " is no pickle opcode");
-    }
-    ++position_;
-    return Argument(out);
-  }
-
- private:
-  Status Argument(Instruction* out) {
-    switch (out->op->argument) {
-      case PickleArgument::kRefused:
-        return InvalidArgument(
-            "opcode ", At(*out),
-            " is refused: only lists, dicts, tuples, numbers, strings, True, False and None "
-            "of protocols 2 to 5 are read (convert arrays and objects to plain lists)");
-      case PickleArgument::kNone:
-        return absl::OkStatus();
-      case PickleArgument::kByte:
-        return Integer(out, 1, false);
-      case PickleArgument::kShort:
-        return Integer(out, 2, false);
-      case PickleArgument::kInt:
-        return Integer(out, 4, true);
-      case PickleArgument::kWord:
-        return Integer(out, 4, false);
-      case PickleArgument::kEight:
-        return Frame(out);
-      case PickleArgument::kDouble:
-        return Double(out);
-      case PickleArgument::kText1:
-        return Counted(out, 1);
-      case PickleArgument::kText4:
-        return Counted(out, 4);
-      case PickleArgument::kText8:
-        return Counted(out, 8);
-      case PickleArgument::kLong1:
-        return Long(out, 1);
-      case PickleArgument::kLong4:
-        return Long(out, 4);
-    }
-    return Internal("pickle argument form");
-  }
-
-  Status Take(const Instruction& in, uint64_t size_bytes, std::string_view* taken) {
-    if (size_bytes > bytes_.size() - position_) {
-      return InvalidArgument("pickle ends at offset ", bytes_.size(), " inside ", At(in),
-                             ", which needs ", size_bytes, " bytes (truncated?)");
-    }
-    *taken = bytes_.substr(position_, size_bytes);
-    position_ += size_bytes;
-    return absl::OkStatus();
-  }
-
-  static uint64_t LittleEndian(std::string_view bytes) {
-    uint64_t value = 0;
-    for (size_t i = bytes.size(); i-- > 0;) {
-      value = (value << 8) | static_cast<unsigned char>(bytes[i]);
-    }
-    return value;
-  }
-
-  Status Integer(Instruction* out, uint64_t size_bytes, bool is_signed) {
-    std::string_view taken;
-    ANAM_RETURN_IF_ERROR(Take(*out, size_bytes, &taken));
-    const uint64_t value = LittleEndian(taken);
-    out->number = is_signed ? static_cast<int32_t>(static_cast<uint32_t>(value))
-                            : static_cast<int64_t>(value);
-    return absl::OkStatus();
-  }
-
-  Status Frame(Instruction* out) {
-    std::string_view taken;
-    ANAM_RETURN_IF_ERROR(Take(*out, 8, &taken));
-    const uint64_t size_bytes = LittleEndian(taken);
-    if (size_bytes > bytes_.size() - position_) {
-      return InvalidArgument("pickle ends at offset ", bytes_.size(), " inside the frame of ",
-                             At(*out), ", which has ", size_bytes, " bytes (truncated?)");
-    }
-    return absl::OkStatus();
-  }
-
-  Status Double(Instruction* out) {
-    std::string_view taken;
-    ANAM_RETURN_IF_ERROR(Take(*out, 8, &taken));
-    uint64_t bits = 0;
-    for (const char c : taken) bits = (bits << 8) | static_cast<unsigned char>(c);
-    out->real = std::bit_cast<double>(bits);
-    return absl::OkStatus();
-  }
-
-  Status Counted(Instruction* out, uint64_t length_bytes) {
-    std::string_view length;
-    ANAM_RETURN_IF_ERROR(Take(*out, length_bytes, &length));
-    return Take(*out, LittleEndian(length), &out->text);
-  }
-
-  Status Long(Instruction* out, uint64_t length_bytes) {
-    std::string_view length, digits;
-    ANAM_RETURN_IF_ERROR(Take(*out, length_bytes, &length));
-    ANAM_RETURN_IF_ERROR(Take(*out, LittleEndian(length), &digits));
-    if (digits.size() > 8) {
-      return InvalidArgument("integer of ", At(*out), " has ", digits.size(),
-                             " bytes, expected at most 8 (64 bits)");
-    }
-    uint64_t value = LittleEndian(digits);
-    const bool negative = !digits.empty() && (digits.back() & 0x80) != 0;
-    if (negative && digits.size() < 8) value |= ~uint64_t{0} << (8 * digits.size());
-    out->number = static_cast<int64_t>(value);
-    return absl::OkStatus();
-  }
-
-  std::string_view bytes_;
-  uint64_t position_ = 0;
-};
+std::string At(const Instruction& instruction) { return instruction.At(); }
 
 // Walks over all instructions without building anything: grammar up to STOP, nothing after it, and
 // which memo slots are read back (the others need not keep what they name).
 Status FindUsedSlots(std::string_view bytes, std::vector<uint32_t>* used) {
-  Scanner scanner(bytes);
+  PickleScanner scanner(bytes, Dialect());
   Instruction in;
   bool first = true;
   while (true) {
@@ -200,7 +80,7 @@ bool IsMark(const PickleValue& value) { return std::holds_alternative<PickleMark
 class Machine {
  public:
   Machine(std::string_view bytes, std::vector<uint32_t> used_slots, const PickleItemSink& sink)
-      : scanner_(bytes),
+      : scanner_(bytes, Dialect()),
         used_(std::move(used_slots)),
         memo_(used_.size(), PickleMark{}),
         sink_(sink) {}
@@ -424,7 +304,7 @@ class Machine {
     return absl::OkStatus();
   }
 
-  Scanner scanner_;
+  PickleScanner scanner_;
   std::vector<uint32_t> used_;     // memo slots that are read back, sorted
   std::vector<PickleValue> memo_;  // parallel to used_; a mark where nothing has been put
   std::vector<PickleValue> stack_;

@@ -38,14 +38,21 @@ struct Place {
 // depends on who did what.
 class Conversion {
  public:
-  Conversion(const Cohort& cohort, const shard::SetWriter& writer, std::vector<InputFile> files)
+  Conversion(const Cohort& cohort, const shard::SetWriter& writer, std::vector<InputFile> files,
+             WorkProgress progress)
       : cohort_(cohort),
         writer_(writer),
         files_(std::move(files)),
+        progress_(std::move(progress)),
         results_(files_.size()),
         token_counts_(cohort.vocabulary().entries().size(), 0) {}
 
   Status Run(int jobs) {
+    for (const InputFile& file : files_) {
+      ANAM_ASSIGN_OR_RETURN(const uint64_t bytes, FileSize(file.path));
+      total_bytes_ += bytes;
+    }
+    Tell(0);
     std::vector<std::thread> threads;
     const size_t num_threads =
         std::min<size_t>(static_cast<size_t>(std::max(jobs, 1)), files_.size());
@@ -82,6 +89,7 @@ class Conversion {
       if (file >= files_.size()) break;
       results_[file].status = Convert(file, &counts, &places);
       if (!results_[file].status.ok()) failed_ = true;
+      Tell(results_[file].input.bytes);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     for (size_t i = 0; i < counts.size(); ++i) token_counts_[i] += counts[i];
@@ -116,6 +124,13 @@ class Conversion {
     return absl::OkStatus();
   }
 
+  void Tell(uint64_t bytes) {
+    if (!progress_) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    done_bytes_ += bytes;
+    progress_(done_bytes_, total_bytes_);
+  }
+
   Status FindDuplicates() {
     std::sort(places_.begin(), places_.end(), [](const Place& a, const Place& b) {
       return std::tie(a.subject_id, a.file, a.index) < std::tie(b.subject_id, b.file, b.index);
@@ -146,6 +161,8 @@ class Conversion {
   const Cohort& cohort_;
   const shard::SetWriter& writer_;
   const std::vector<InputFile> files_;
+  const WorkProgress progress_;
+  uint64_t total_bytes_ = 0, done_bytes_ = 0;
   std::vector<FileResult> results_;
   std::atomic<size_t> next_ = 0;
   std::atomic<bool> failed_ = false;
@@ -266,7 +283,7 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
   ANAM_ASSIGN_OR_RETURN(std::vector<InputFile> files, ListSplits(data.data_dir, splits));
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::SetWriter> writer,
                         shard::SetWriter::Create(options.out, cohort->labels().sites()));
-  Conversion conversion(*cohort, *writer, std::move(files));
+  Conversion conversion(*cohort, *writer, std::move(files), options.progress);
   ANAM_RETURN_IF_ERROR(conversion.Run(options.jobs));
   ANAM_RETURN_IF_ERROR(FillManifest(*cohort, conversion, splits, *writer, &summary.manifest));
   if (!options.expected_digest.empty() && summary.manifest.digest != options.expected_digest) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/base/work_progress.h"
 #include "common/config/job_config.h"
 #include "workers/prep/cohort.h"
 #include "workers/shard/manifest.h"
@@ -19,6 +20,7 @@ struct PrepareOptions {
   std::vector<std::string> splits{};  // empty: those whose folders are there
   int jobs = 1;
   std::string expected_digest{};  // not empty: fails when the inputs turn out to be others
+  WorkProgress progress{};        // in bytes of pickles; may be empty
 };
 
 struct LookupCoverage {
@@ -41,16 +43,21 @@ struct PrepareSummary {
 StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareOptions& options);
 
 // What names a set: inputs (tables and pickles, by content), rules, format and code. Opens only the
-// folders of `splits`.
+// folders of `splits`. Progress is in bytes of inputs, and may be empty.
 StatusOr<std::string> InputDigest(const config::DataSection& data,
-                                  const std::vector<std::string>& splits);
+                                  const std::vector<std::string>& splits,
+                                  const WorkProgress& progress = {});
+
+// Told by EnsureShards: of "inputs" (their digest), then of "shards" where they are made.
+using OnPrepPhase = std::function<void(const char* phase, uint64_t done, uint64_t total)>;
 
 // The set for these inputs and splits under `<data_dir>/shards/<digest>/`, made when it is not
 // there or not intact; locked by digest, so that two callers do not make it twice. Returns its
 // directory.
 StatusOr<std::string> EnsureShards(const config::DataSection& data,
                                    const std::vector<std::string>& splits,
-                                   const std::string& data_dir, int jobs);
+                                   const std::string& data_dir, int jobs,
+                                   const OnPrepPhase& on_phase = {});
 
 // The lines for the user, on several lines, without subjects' data.
 std::string DescribeSummary(const PrepareSummary& summary);

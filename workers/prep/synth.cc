@@ -22,7 +22,6 @@
 namespace anamnesis::prep {
 namespace {
 
-constexpr int kUsageError = 2;
 constexpr int kTruthFormat = 1;
 
 // What was made, for truth.json and the summary.

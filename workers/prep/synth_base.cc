@@ -113,7 +113,7 @@ Status WriteSynthBase(SynthNarratives& narratives, uint64_t seed, const std::str
   ANAM_RETURN_IF_ERROR(WriteJson(directory + "/tokenizer_config.json", config));
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
                         text::Tokenizer::FromDirectory(directory));
-  return model::WriteRandomLlama(TinyLlama(tokenizer->vocab_size()), seed, directory);
+  return model::WriteRandomModel(TinyLlama(tokenizer->vocab_size()), seed, directory);
 }
 
 }  // namespace anamnesis::prep

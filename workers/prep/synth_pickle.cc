@@ -6,10 +6,12 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "workers/prep/pickle_ops.h"
+#include "common/io/pickle_ops.h"
 
 namespace anamnesis::prep {
 namespace {
+
+namespace op = pickle_op;
 
 constexpr unsigned char kProtocol = 4;
 // Written in full by the first subject, which puts them into the memo in this order.

@@ -20,8 +20,6 @@
 namespace anamnesis::prep {
 namespace {
 
-constexpr int kUsageError = 2;
-
 // Parses; 0 and `proceed` true, or the exit code (0 after --help, 2 on a usage error).
 int Parse(CLI::App& app, int argc, char** argv, bool* proceed) {
   *proceed = false;
@@ -115,7 +113,9 @@ int RunPrepare(int argc, char** argv) {
 int RunEnsure(int argc, char** argv) {
   CLI::App app(
       "The shards of a job's data: from the cache when they are there and intact, else made now. "
-      "Prints the directory on stdout, or why it failed: the worker says it.",
+      "Prints the directory on stdout, or why it failed: the worker says it. With --progress, "
+      "lines "
+      "\"progress PHASE DONE TOTAL\" (bytes) come before.",
       "ensure");
   app.footer(
       "Example:\n  anamnesis-prep ensure job.yaml --splits train,tuning --data-dir "
@@ -123,6 +123,7 @@ int RunEnsure(int argc, char** argv) {
   std::string config, data_dir;
   std::vector<std::string> splits, overrides;
   int jobs = AllCores();
+  bool progress = false;
   app.add_option("config", config, "The job's YAML (only `data` is read)")
       ->required()
       ->type_name("CONFIG.yaml");
@@ -133,12 +134,21 @@ int RunEnsure(int argc, char** argv) {
       ->required()
       ->type_name("DIR");
   app.add_option("--jobs", jobs, "Threads (default: all cores)")->check(CLI::Range(1, 1024));
+  app.add_flag("--progress", progress, "Say on stdout how far it is");
   AddOverrides(app, &overrides);
   bool proceed = false;
   if (const int code = Parse(app, argc, argv, &proceed); !proceed) return code;
+  OnPrepPhase on_phase;
+  if (progress) {
+    on_phase = [](const char* phase, uint64_t done, uint64_t total) {
+      std::printf("progress %s %llu %llu\n", phase, static_cast<unsigned long long>(done),
+                  static_cast<unsigned long long>(total));
+      std::fflush(stdout);
+    };
+  }
   StatusOr<std::string> directory = "";
   const StatusOr<config::DataSection> data = LoadData(config, overrides);
-  if (data.ok()) directory = EnsureShards(*data, splits, data_dir, jobs);
+  if (data.ok()) directory = EnsureShards(*data, splits, data_dir, jobs, on_phase);
   const Status status = data.ok() ? directory.status() : data.status();
   std::printf("%s\n", status.ok() ? directory->c_str() : MessageOf(status).c_str());
   return ExitCodeOf(status);

@@ -17,6 +17,9 @@ struct Verb {
 
 std::span<const Verb> Verbs();
 
+// The exit code of a command line that cannot be understood.
+inline constexpr int kUsageError = 2;
+
 // Runs argv[1]'s verb; usage on stderr and 2 for none or an unknown one.
 int RunVerb(int argc, char** argv);
 

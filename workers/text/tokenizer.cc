@@ -6,9 +6,9 @@
 
 #include "anam_tokenizers.h"
 #include "common/base/sha256.h"
-#include "common/io/file.h"
 #include "workers/text/eos.h"
 #include "workers/text/phrase_exactness.h"
+#include "workers/text/tokenizer_json.h"
 
 namespace anamnesis::text {
 namespace {
@@ -49,8 +49,9 @@ std::string_view StemOf(std::string_view separator) {
 class HfTokenizer final : public Tokenizer {
  public:
   static StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& directory) {
-    const std::string path = directory + "/tokenizer.json";
-    ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+    ANAM_ASSIGN_OR_RETURN(const TokenizerJson json, ReadTokenizerJson(directory));
+    const std::string& path = json.source;
+    const std::string& content = json.content;
     std::unique_ptr<HfTokenizer> self(new HfTokenizer);
     anam_tok* raw = nullptr;
     char* error = nullptr;

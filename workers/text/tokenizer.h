@@ -22,7 +22,8 @@ struct Encoding {
 class Tokenizer {
  public:
   // Reads tokenizer.json and, where present, tokenizer_config.json, special_tokens_map.json and
-  // config.json (for the EOS id). kInvalidArgument when the folder has no readable tokenizer.json.
+  // config.json (for the EOS id). A folder without tokenizer.json: see tokenizer_json.h.
+  // kInvalidArgument when the folder has no readable tokenizer.
   static StatusOr<std::unique_ptr<Tokenizer>> FromDirectory(const std::string& directory);
   virtual ~Tokenizer() = default;
 

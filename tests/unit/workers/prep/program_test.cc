@@ -4,8 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
+#include <sstream>
 
 #include "common/io/file.h"
 #include "gmock/gmock.h"
@@ -91,6 +94,35 @@ TEST(Program, EnsuresShardsInTheDataDirectory) {
   const Outcome second = RunProgram(cohort, arguments);
   EXPECT_EQ(second.out, first.out);
   EXPECT_THAT(second.err, IsEmpty());
+}
+
+TEST(Program, SaysHowFarEnsureIs) {
+  const MadeCohort cohort;
+  const Outcome made =
+      RunProgram(cohort, {"ensure", WriteConfig(cohort), "--splits", "train,tuning", "--data-dir",
+                          cohort.Path("data"), "--progress"});
+  EXPECT_EQ(made.exit_code, 0) << made.err;
+  std::map<std::string, std::vector<uint64_t>> done, total;
+  std::istringstream lines(made.out);
+  std::string last;
+  for (std::string line; std::getline(lines, line); last = line) {
+    std::istringstream words(line);
+    std::string word, phase;
+    uint64_t so_far = 0, all = 0;
+    if (!(words >> word >> phase >> so_far >> all)) continue;
+    EXPECT_EQ(word, "progress");
+    done[phase].push_back(so_far);
+    total[phase].push_back(all);
+  }
+  EXPECT_THAT(last, HasSubstr(cohort.Path("data/shards/")));
+  for (const char* phase : {"inputs", "shards"}) {
+    ASSERT_FALSE(done[phase].empty()) << phase;
+    EXPECT_TRUE(std::is_sorted(done[phase].begin(), done[phase].end())) << phase;
+    EXPECT_EQ(done[phase].back(), total[phase].back()) << phase;
+    EXPECT_EQ(total[phase].front(), total[phase].back()) << phase;
+  }
+  EXPECT_GT(total["inputs"][0], total["shards"][0]);  // the tables, too
+  EXPECT_EQ(done["shards"][0], 0u);
 }
 
 TEST(Program, ExitsBySortOfError) {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "workers/prep/pickle_ops.h"
+#include "common/io/pickle_ops.h"
 
 #include <array>
 
-namespace anamnesis::prep {
+namespace anamnesis {
 namespace {
 
 using A = PickleArgument;
+namespace op = pickle_op;
 
 constexpr PickleOp kOps[] = {
     {op::kMark, "MARK", A::kNone},
@@ -43,7 +44,13 @@ constexpr PickleOp kOps[] = {
     {op::kBinUnicode8, "BINUNICODE8", A::kText8},
     {op::kMemoize, "MEMOIZE", A::kNone},
     {op::kFrame, "FRAME", A::kEight},
-    // Refused: they build classes, call functions, or belong to protocols 0 and 1.
+    // They name classes and call functions: for readers with a list of the names that they allow.
+    {op::kBinPersId, "BINPERSID", A::kNone},
+    {op::kReduce, "REDUCE", A::kNone},
+    {op::kBuild, "BUILD", A::kNone},
+    {op::kGlobal, "GLOBAL", A::kLines},
+    {op::kStackGlobal, "STACK_GLOBAL", A::kNone},
+    // Refused by every reader: they build objects or belong to protocols 0 and 1.
     {'0', "POP", A::kRefused},
     {'1', "POP_MARK", A::kRefused},
     {'2', "DUP", A::kRefused},
@@ -53,10 +60,6 @@ constexpr PickleOp kOps[] = {
     {'S', "STRING", A::kRefused},
     {'V', "UNICODE", A::kRefused},
     {'P', "PERSID", A::kRefused},
-    {'Q', "BINPERSID", A::kRefused},
-    {'R', "REDUCE", A::kRefused},
-    {'b', "BUILD", A::kRefused},
-    {'c', "GLOBAL", A::kRefused},
     {'d', "DICT", A::kRefused},
     {'g', "GET", A::kRefused},
     {'i', "INST", A::kRefused},
@@ -65,7 +68,7 @@ constexpr PickleOp kOps[] = {
     {'p', "PUT", A::kRefused},
     {'B', "BINBYTES", A::kRefused},
     {'C', "SHORT_BINBYTES", A::kRefused},
-    {0x81, "NEWOBJ", A::kRefused},
+    {op::kNewObj, "NEWOBJ", A::kRefused},
     {0x82, "EXT1", A::kRefused},
     {0x83, "EXT2", A::kRefused},
     {0x84, "EXT4", A::kRefused},
@@ -74,7 +77,6 @@ constexpr PickleOp kOps[] = {
     {0x90, "ADDITEMS", A::kRefused},
     {0x91, "FROZENSET", A::kRefused},
     {0x92, "NEWOBJ_EX", A::kRefused},
-    {0x93, "STACK_GLOBAL", A::kRefused},
     {0x96, "BYTEARRAY8", A::kRefused},
     {0x97, "NEXT_BUFFER", A::kRefused},
     {0x98, "READONLY_BUFFER", A::kRefused},
@@ -92,4 +94,4 @@ constexpr std::array<const PickleOp*, 256> kTable = MakeTable();
 
 const PickleOp* FindPickleOp(unsigned char code) { return kTable[code]; }
 
-}  // namespace anamnesis::prep
+}  // namespace anamnesis
