@@ -8,11 +8,6 @@
 namespace anamnesis::config {
 namespace {
 
-std::string SectionOf(std::string_view key) {
-  const size_t dot = key.rfind('.');
-  return dot == std::string_view::npos ? "" : std::string(key.substr(0, dot));
-}
-
 void CheckRequired(Task task, const std::string& path, Entries& entries) {
   for (const KeyRow& row : Schema()) {
     if (!Contains(row.required, task) || entries.Find(row.path) != nullptr) continue;
@@ -59,6 +54,14 @@ void CheckTogether(Entries& entries) {
     entries.Add(targets->place, "lora.target_modules",
                 "expected at least one name, found an empty list");
   }
+  const Entry* weights = entries.Find("training.class_weights");
+  const Entry* classes = entries.Find("model.num_classes");
+  const int64_t num_classes = classes != nullptr ? classes->value.get<int64_t>() : 2;
+  if (weights != nullptr && static_cast<int64_t>(weights->value.size()) != num_classes) {
+    entries.Add(weights->place, "training.class_weights",
+                Cat("has ", weights->value.size(), " numbers, expected one for each of ",
+                    num_classes, " classes"));
+  }
   const Entry* output = entries.Find("training.output_dir");
   const Entry* data = entries.Find("data.data_dir");
   if (output != nullptr && data != nullptr &&
@@ -69,7 +72,7 @@ void CheckTogether(Entries& entries) {
 }
 
 // What to write instead of a value that is not built yet.
-std::string Advice(Task task, const KeyRow& row, const Json& value) {
+std::string InsteadOf(Task task, const KeyRow& row, const Json& value) {
   if (!Contains(row.tasks, task)) return Cat(" (a key of ", NamesOf(row.tasks), "): remove it");
   if (row.type == ValueType::kIntOrRange && value.is_object()) return ": write a single number";
   const Json fallback = DefaultOf(row);
@@ -102,13 +105,7 @@ std::vector<Problem> FindNotBuilt(Task task, const std::string& path, const Entr
     if (!IsNotBuilt(*entry.row, entry.value)) continue;
     found.push_back(
         {entry.place, key,
-         Cat(entry.written, " is not built yet", Advice(task, *entry.row, entry.value))});
-  }
-  const auto wandb = entries.sections.find("wandb");
-  if (!ReadsDataOnly(task) && wandb != entries.sections.end() &&
-      entries.Find("wandb.enabled") == nullptr) {
-    found.push_back({wandb->second, "wandb.enabled",
-                     "true (a wandb section without it) is not built yet: use enabled: false"});
+         Cat(entry.written, " is not built yet", InsteadOf(task, *entry.row, entry.value))});
   }
   return found;
 }

@@ -44,11 +44,6 @@ std::string TasksText(TaskSet tasks) {
   return Cat("training", others.empty() ? "" : ", ", others);
 }
 
-std::string SectionOf(std::string_view key) {
-  const size_t dot = key.rfind('.');
-  return dot == std::string_view::npos ? "" : std::string(key.substr(0, dot));
-}
-
 // A cell of a Markdown table: bars and angle brackets would be read as markup.
 std::string Cell(const std::string& text) {
   std::string cell;

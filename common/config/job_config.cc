@@ -38,6 +38,7 @@ void FillModel(const Filler& fill, ModelSection& model) {
   fill("model.model_name", model.model_name);
   fill("model.max_length", model.max_length);
   fill("model.revision", model.revision);
+  fill("model.num_classes", model.num_classes);
 }
 
 void FillData(const Filler& fill, DataSection& data) {
@@ -105,6 +106,9 @@ void FillTraining(const Filler& fill, TrainingSection& training) {
   fill("training.eval_batch_size", training.eval_batch_size);
   fill("training.save_total_limit", training.save_total_limit);
   fill("training.early_stopping_patience", training.early_stopping_patience);
+  fill("training.loss", training.loss);
+  fill("training.focal_gamma", training.focal_gamma);
+  fill("training.class_weights", training.class_weights);
 }
 
 // Every key of the task with its value, nested as in the YAML.
@@ -199,6 +203,7 @@ StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
   FillData(fill, config.data);
   FillLora(fill, config.lora);
   FillTraining(fill, config.training);
+  config.lora_present = entries.sections.contains("lora");
   config.wandb_present = entries.sections.contains("wandb");
   const Entry* wandb_enabled = entries.Find("wandb.enabled");
   config.wandb_enabled =

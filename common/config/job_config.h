@@ -30,6 +30,7 @@ struct ModelSection {
   std::string model_name;
   int64_t max_length = 0;
   std::string revision;
+  int64_t num_classes = 2;  // of classification
 };
 
 struct DataSection {  // relative paths are already absolute against the working directory
@@ -70,6 +71,10 @@ struct TrainingSection {
   double max_grad_norm = 1.0;
   std::optional<int64_t> eval_batch_size;
   int64_t save_total_limit = 0, early_stopping_patience = 0;
+  // Of classification.
+  std::string loss = "cross_entropy";
+  double focal_gamma = 2;
+  std::vector<double> class_weights;  // one a class, or none
 };
 
 struct JobConfig {
@@ -80,6 +85,7 @@ struct JobConfig {
   DataSection data;
   LoraSection lora;
   TrainingSection training;
+  bool lora_present = false;  // finetune_bert trains an adapter only where it has the section
   bool wandb_present = false, wandb_enabled = false;
   std::optional<int64_t> ranks;
   std::string audit = "default";

@@ -42,6 +42,11 @@ const KeyRow* FindKey(std::string_view path) {
   return row == Schema().end() ? nullptr : &*row;
 }
 
+std::string SectionOf(std::string_view key) {
+  const size_t dot = key.rfind('.');
+  return dot == std::string_view::npos ? "" : std::string(key.substr(0, dot));
+}
+
 bool IsSection(std::string_view path) {
   return std::any_of(Sections().begin(), Sections().end(),
                      [&](const SectionRow& section) { return section.path == path; });
@@ -114,7 +119,9 @@ bool IsNotBuilt(const KeyRow& row, const Json& value) {
 
 std::span<const Task> AllTasks() { return kTasks; }
 
-bool IsBuilt(Task task) { return task == Task::kPretrainLlm || task == Task::kPrepare; }
+bool IsBuilt(Task task) {
+  return task == Task::kPretrainLlm || task == Task::kFinetuneBert || task == Task::kPrepare;
+}
 
 bool ReadsDataOnly(Task task) { return task == Task::kPrepare || task == Task::kPredict; }
 

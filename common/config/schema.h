@@ -63,6 +63,8 @@ std::span<const KeyRow> Schema();
 std::span<const SectionRow> Sections();
 const KeyRow* FindKey(std::string_view path);
 bool IsSection(std::string_view path);
+// "training" of "training.epochs"; "" of a key without a dot.
+std::string SectionOf(std::string_view key);
 
 std::vector<std::string> SplitChoices(std::string_view choices);
 Json DefaultOf(const KeyRow& row);

@@ -25,7 +25,7 @@ constexpr size_t kMaxShownBytes = 60;
 constexpr char kEndLine[] = "\n# -- end of the configuration --\n";
 constexpr char kEndWords[] = "# -- end of the configuration --";
 
-std::string Place(const std::string& source, int line, int column) {
+std::string PlaceText(const std::string& source, int line, int column) {
   return line > 0 ? Cat(source, ":", line, ":", column) : source;
 }
 
@@ -59,11 +59,11 @@ Status CheckCharacters(const std::string& text, const std::string& source) {
     const size_t length = Utf8Length(text, at);
     const auto first = static_cast<unsigned char>(text[at]);
     if (length == 0) {
-      return InvalidArgument(Place(source, line, column), ": byte ", at,
+      return InvalidArgument(PlaceText(source, line, column), ": byte ", at,
                              " is not valid UTF-8: save the file as UTF-8");
     }
     if ((first < 0x20 && first != '\t' && first != '\n' && first != '\r') || first == 0x7F) {
-      return InvalidArgument(Place(source, line, column), ": control character at byte ", at,
+      return InvalidArgument(PlaceText(source, line, column), ": control character at byte ", at,
                              ", which YAML does not allow");
     }
     if (first == '\n') {
@@ -158,7 +158,7 @@ class TreeBuilder : public YAML::EventHandler {
 
   void Fail(const YAML::Mark& mark, const std::string& what) {
     if (status_.ok()) {
-      status_ = InvalidArgument(Place(source_, mark.line + 1, mark.column + 1), ": ", what);
+      status_ = InvalidArgument(PlaceText(source_, mark.line + 1, mark.column + 1), ": ", what);
     }
   }
   void TooMany(const YAML::Mark& mark) {
@@ -285,7 +285,7 @@ StatusOr<YamlNode> ParseYaml(const std::string& text, const std::string& source)
   } catch (const YAML::Exception& error) {
     const bool placed = !error.mark.is_null();
     return InvalidArgument(
-        Place(source, placed ? error.mark.line + 1 : 0, placed ? error.mark.column + 1 : 0),
+        PlaceText(source, placed ? error.mark.line + 1 : 0, placed ? error.mark.column + 1 : 0),
         ": not valid YAML: ", error.msg);
   } catch (const std::exception& error) {  // yaml-cpp lets standard exceptions out on odd input
     return InvalidArgument(source, ": not valid YAML: ", error.what());

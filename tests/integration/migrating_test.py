@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import unittest
 
+import bert_support
+
 SOURCE = pathlib.Path(os.environ["ANAMNESIS_SOURCE_DIR"])
 BIN = pathlib.Path(os.environ["ANAMNESIS_BIN_DIR"])
 SHARED = pathlib.Path(os.environ.get("ANAMNESIS_SHARED_DIR", SOURCE.parent / "shared"))
@@ -51,6 +53,8 @@ def write_configurations():
             for key, old, new, _ in rows(4):
                 text = set_key(text, key.strip("`"), old.strip("`"), new.strip("`"))
             (folder / "finetune_llm.yaml").write_text(text)
+        else:
+            text = re.sub(r"model_name: \S+", "model_name: cohort/bert", text)
         (folder / f"{name}.yaml").write_text(text)
 
 
@@ -66,6 +70,7 @@ def setUpModule():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="anam-migrating-"))
     done = run(["anamnesis", "synth", "--out", "cohort", "--subjects", "20"])
     assert done.returncode == 0, done.stdout
+    bert_support.write_base(folder / "cohort/bert", folder / "cohort")
     write_configurations()
 
 

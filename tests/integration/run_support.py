@@ -169,6 +169,7 @@ class Workplace:
     def run(self, job, *options, **more):
         environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
         environment["HF_HOME"] = str(self.root / "no-cache")
+        environment["HF_HUB_OFFLINE"] = "1"  # a test asks no network
         return subprocess.run(self.command(job, *options, **more), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True, timeout=240, env=environment)
 

@@ -233,6 +233,7 @@ class Rules(unittest.TestCase):
         self.assertIn("data.data_dir", done.stderr)
         done = service.cli(*submit, "--set", f"training.output_dir={inside}/fine")
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("tip: training.learning_rate: 0.001 is outside 1e-05 to 0.0005", done.stderr)
 
     def test_two_live_jobs_never_share_an_output(self):
         service = support.Service(slots=1)

@@ -9,19 +9,23 @@
 
 namespace anamnesis::agent {
 
+bool TrainsWholeModel(const config::JobConfig& config) {
+  return config.task == config::Task::kFinetuneBert && !config.lora_present;
+}
+
 StatusOr<Checked> CheckAll(const RunOptions& options, const OnPhase& on_phase) {
-  const auto begin = [&](const char* phase) {
-    if (on_phase) on_phase(phase);
-  };
   Checked checked;
   ANAM_ASSIGN_OR_RETURN(
       checked.config, config::LoadJobConfig(options.config_path, options.task, options.overrides));
   const config::TrainingSection& training = checked.config.training;
   for (const std::string& note : checked.config.notes)
     std::fprintf(stderr, "note: %s\n", note.c_str());
+  constexpr int64_t kMaxLanesOfAdapter = 16, kMaxLanesOfWholeModel = 4;
   ANAM_ASSIGN_OR_RETURN(
       checked.sizing,
-      ResolveSizing({.batch_size = training.batch_size,
+      ResolveSizing({.max_lanes = TrainsWholeModel(checked.config) ? kMaxLanesOfWholeModel
+                                                                   : kMaxLanesOfAdapter,
+                     .batch_size = training.batch_size,
                      .gradient_accumulation_steps = training.gradient_accumulation_steps,
                      .lanes = training.lanes,
                      .ranks = options.ranks.has_value() ? options.ranks : checked.config.ranks,
@@ -31,14 +35,17 @@ StatusOr<Checked> CheckAll(const RunOptions& options, const OnPhase& on_phase) {
                      .slots = options.slots,
                      .cores = UsableCores()}));
   ANAM_ASSIGN_OR_RETURN(checked.rank_program, SiblingProgram("anamnesis-rank"));
-  begin("model");
-  ANAM_ASSIGN_OR_RETURN(checked.model, CheckModel(checked.config));
+  if (on_phase) on_phase("model", 0, 0);
+  ANAM_ASSIGN_OR_RETURN(checked.model, CheckModel(checked.config, {.allowed = options.allow_hub,
+                                                                   .on_phase = on_phase}));
+  for (const std::string& note : checked.model.notes) {
+    std::fprintf(stderr, "note: %s\n", note.c_str());
+  }
   // An output folder that would be refused is refused before minutes are spent on shards.
   ANAM_RETURN_IF_ERROR(CheckOutput(options, training.output_dir, training.overwrite_output_dir));
-  begin("shards and index");
   ANAM_ASSIGN_OR_RETURN(checked.data,
                         PrepareData(options, checked.config, checked.model.plan.directory,
-                                    checked.model.tokenizer_sha256, checked.sizing));
+                                    checked.model.tokenizer_sha256, checked.sizing, on_phase));
   return checked;
 }
 

@@ -3,7 +3,6 @@
 // sizing, the model and the data, checked.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "workers/agent/data_stage.h"
@@ -13,6 +12,9 @@
 
 namespace anamnesis::agent {
 
+// Not an adapter: its files go into the output folder itself.
+bool TrainsWholeModel(const config::JobConfig& config);
+
 struct Checked {
   config::JobConfig config;
   Sizing sizing;
@@ -21,10 +23,8 @@ struct Checked {
   std::string rank_program;
 };
 
-// Told what is done now: "model", "shards and index". May be empty.
-using OnPhase = std::function<void(const std::string& phase)>;
-
 // Reads, checks, and makes shards and indexes that are not in the cache yet. Notes go to stderr.
+// Phases: "model", "inputs", "shards", "index of train", "index of tuning".
 StatusOr<Checked> CheckAll(const RunOptions& options, const OnPhase& on_phase);
 
 }  // namespace anamnesis::agent

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "common/base/sha256.h"
 #include "common/io/data_directory.h"
@@ -15,9 +16,38 @@
 namespace anamnesis::agent {
 namespace {
 
+bool Classifies(const config::JobConfig& config) {
+  return config.task == config::Task::kFinetuneBert || config.task == config::Task::kClassifyLlm;
+}
+
+// Class 0 are the controls, class 1 every case or, with more classes, 1, 2, … the sites in order.
+Status SetClasses(const config::JobConfig& config, const std::string& shards, DataStage* data) {
+  ANAM_ASSIGN_OR_RETURN(const std::string text, ReadFile(Cat(shards, "/", shard::kManifestFile)));
+  ANAM_ASSIGN_OR_RETURN(const shard::Manifest manifest, shard::ParseManifest(text));
+  const int64_t num_classes = config.model.num_classes;
+  if (num_classes == 2) {
+    data->class_names = {"Control", "Case"};
+    return absl::OkStatus();
+  }
+  std::vector<std::string> sites = manifest.sites;
+  std::sort(sites.begin(), sites.end());
+  if (num_classes != static_cast<int64_t>(sites.size()) + 1) {
+    return InvalidArgument("model.num_classes: ", num_classes, ", but ",
+                           config.data.labels_filepath, " has ", sites.size(),
+                           " sites: expected 2, or ", sites.size() + 1,
+                           " for the controls and each site");
+  }
+  data->class_names = {"Control"};
+  data->class_names.insert(data->class_names.end(), sites.begin(), sites.end());
+  data->stream.class_sites = std::move(sites);
+  return absl::OkStatus();
+}
+
 stream::StreamSpec MakeStreamSpec(const config::JobConfig& config,
                                   const std::string& tokenizer_sha256) {
   stream::StreamSpec spec;
+  if (Classifies(config)) spec.rows = "documents";
+  if (!config.data.truncation.empty()) spec.truncation = config.data.truncation;
   spec.profile = config.data.profile;
   spec.time_mode = config.data.time_mode;
   spec.cutoff_months = static_cast<int>(config.data.cutoff_months);
@@ -29,20 +59,33 @@ stream::StreamSpec MakeStreamSpec(const config::JobConfig& config,
   return spec;
 }
 
+// "progress PHASE DONE TOTAL", as `ensure --progress` says it.
+bool TakeProgress(const std::string& line, const OnPhase& on_phase) {
+  std::istringstream words(line);
+  std::string word, phase;
+  uint64_t done = 0, total = 0;
+  if (!(words >> word >> phase >> done >> total) || word != "progress") return false;
+  if (on_phase) on_phase(phase, done, total);
+  return true;
+}
+
 StatusOr<std::string> EnsureShards(const RunOptions& options,
                                    const std::vector<std::string>& splits,
-                                   const std::string& data_directory) {
+                                   const std::string& data_directory, const OnPhase& on_phase) {
   std::string list;
   for (const std::string& split : splits) list += Cat(list.empty() ? "" : ",", split);
   ANAM_ASSIGN_OR_RETURN(const std::string program, SiblingProgram("anamnesis-prep"));
   std::vector<std::string> argv = {program, "ensure",     options.config_path, "--splits",
-                                   list,    "--data-dir", data_directory};
+                                   list,    "--data-dir", data_directory,      "--progress"};
   for (const std::string& text : options.overrides) {
     if (!text.starts_with("data.")) continue;  // prep reads `data` alone
     argv.push_back("--set");
     argv.push_back(text);
   }
-  ANAM_ASSIGN_OR_RETURN(std::string output, RunToEnd(argv, "anamnesis-prep ensure"));
+  ANAM_ASSIGN_OR_RETURN(std::string output,
+                        RunToEnd(argv, "anamnesis-prep ensure", [&](const std::string& line) {
+                          return TakeProgress(line, on_phase);
+                        }));
   while (!output.empty() && output.back() == '\n') output.pop_back();
   if (!IsDirectory(output)) return Internal("anamnesis-prep ensure did not print a directory");
   return output;
@@ -67,14 +110,18 @@ StatusOr<std::string> SubjectHashesDigest(const std::string& shards,
 
 StatusOr<std::string> Index(const std::string& data_directory, const std::string& split,
                             const std::string& model_directory, const stream::StreamSpec& spec,
-                            const contract::DataPlan& plan, stream::StreamTotals* totals) {
+                            const contract::DataPlan& plan, const OnPhase& on_phase,
+                            stream::StreamTotals* totals) {
   const std::string digest =
       Sha256Hex(Cat(plan.shards_manifest_sha256, "\n", plan.stream_digest, "\n"));
   const std::string folder = Cat(data_directory, "/index/", digest);
   ANAM_RETURN_IF_ERROR(MakeDirectories(folder));
   const std::string path = Cat(folder, "/", split, ".index");
-  ANAM_ASSIGN_OR_RETURN(
-      *totals, stream::EnsureIndex(plan.shards_directory, split, model_directory, spec, path));
+  const auto progress = [&](uint64_t done, uint64_t total) {
+    if (on_phase) on_phase("index of " + split, done, total);
+  };
+  ANAM_ASSIGN_OR_RETURN(*totals, stream::EnsureIndex(plan.shards_directory, split, model_directory,
+                                                     spec, path, nullptr, progress));
   return path;
 }
 
@@ -94,7 +141,8 @@ Status CountSteps(const config::JobConfig& config, int64_t rows_per_step, DataSt
 
 StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConfig& config,
                                 const std::string& model_directory,
-                                const std::string& tokenizer_sha256, const Sizing& sizing) {
+                                const std::string& tokenizer_sha256, const Sizing& sizing,
+                                const OnPhase& on_phase) {
   std::string data_directory = options.data_dir;
   if (data_directory.empty()) {
     ANAM_ASSIGN_OR_RETURN(data_directory, DefaultDataDirectory());
@@ -103,9 +151,15 @@ StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConf
   std::vector<std::string> splits = {"train"};
   const bool has_tuning = IsDirectory(Cat(config.data.data_dir, "/tuning"));
   if (has_tuning) splits.emplace_back("tuning");
+  // Pretraining never opens held_out.
+  const bool has_held_out =
+      Classifies(config) && IsDirectory(Cat(config.data.data_dir, "/held_out"));
+  if (has_held_out) splits.emplace_back("held_out");
 
   DataStage data;
-  ANAM_ASSIGN_OR_RETURN(data.plan.shards_directory, EnsureShards(options, splits, data_directory));
+  if (on_phase) on_phase("inputs", 0, 0);
+  ANAM_ASSIGN_OR_RETURN(data.plan.shards_directory,
+                        EnsureShards(options, splits, data_directory, on_phase));
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardSet> shards,
                         shard::ShardSet::Open(data.plan.shards_directory));
   ANAM_RETURN_IF_ERROR(shards->Verify(splits));
@@ -113,13 +167,23 @@ StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConf
   ANAM_ASSIGN_OR_RETURN(data.plan.subject_hashes_sha256,
                         SubjectHashesDigest(data.plan.shards_directory, splits));
   data.stream = MakeStreamSpec(config, tokenizer_sha256);
+  if (Classifies(config)) {
+    ANAM_RETURN_IF_ERROR(SetClasses(config, data.plan.shards_directory, &data));
+  }
   data.plan.stream = stream::ToJson(data.stream);
   data.plan.stream_digest = stream::StreamDigest(data.stream);
-  ANAM_ASSIGN_OR_RETURN(data.plan.train_index, Index(data_directory, "train", model_directory,
-                                                     data.stream, data.plan, &data.train));
+  ANAM_ASSIGN_OR_RETURN(data.plan.train_index,
+                        Index(data_directory, "train", model_directory, data.stream, data.plan,
+                              on_phase, &data.train));
   if (has_tuning) {
-    ANAM_ASSIGN_OR_RETURN(data.plan.tuning_index, Index(data_directory, "tuning", model_directory,
-                                                        data.stream, data.plan, &data.tuning));
+    ANAM_ASSIGN_OR_RETURN(data.plan.tuning_index,
+                          Index(data_directory, "tuning", model_directory, data.stream, data.plan,
+                                on_phase, &data.tuning));
+  }
+  if (has_held_out) {
+    ANAM_ASSIGN_OR_RETURN(data.plan.held_out_index,
+                          Index(data_directory, "held_out", model_directory, data.stream, data.plan,
+                                on_phase, &data.held_out));
   }
   ANAM_RETURN_IF_ERROR(CountSteps(config, sizing.rows_per_step, &data));
   return data;

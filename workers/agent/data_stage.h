@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "workers/agent/phase_meter.h"
 #include "workers/agent/run_options.h"
 #include "workers/agent/sizing.h"
 #include "workers/contract/plan.h"
@@ -19,13 +20,16 @@ struct DataStage {
   stream::StreamSpec stream;
   stream::StreamTotals train;
   stream::StreamTotals tuning;
+  stream::StreamTotals held_out;         // of classification
+  std::vector<std::string> class_names;  // likewise; [C]
   int64_t total_steps = 0;
   int64_t steps_per_epoch = 0;  // of the first epoch
 };
 
 StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConfig& config,
                                 const std::string& model_directory,
-                                const std::string& tokenizer_sha256, const Sizing& sizing);
+                                const std::string& tokenizer_sha256, const Sizing& sizing,
+                                const OnPhase& on_phase);
 
 // One line for the user: counts of a split.
 std::string DescribeTotals(const std::string& split, const stream::StreamTotals& totals);

@@ -42,7 +42,8 @@ absl::Duration SinceProcessStart() {
          absl::Seconds(start_ticks / static_cast<double>(::sysconf(_SC_CLK_TCK)));
 }
 
-StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::string& what) {
+StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::string& what,
+                               const std::function<bool(const std::string&)>& take_line) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return ResourceExhausted("pipe: ", ErrnoText(errno));
   const FileDescriptor reading(ends[0]);
@@ -52,12 +53,21 @@ StatusOr<std::string> RunToEnd(const std::vector<std::string>& argv, const std::
   ANAM_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Spawn(options));
   writing.Reset();
   std::string output;
+  size_t line_begin = 0;  // of what is not looked at yet
   char buffer[4096];
   while (true) {
     const ssize_t got = ::read(reading.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) break;
     output.append(buffer, static_cast<size_t>(got));
+    if (!take_line) continue;
+    for (size_t end; (end = output.find('\n', line_begin)) != std::string::npos;) {
+      if (take_line(output.substr(line_begin, end - line_begin))) {
+        output.erase(line_begin, end + 1 - line_begin);
+      } else {
+        line_begin = end + 1;
+      }
+    }
   }
   const ExitState state = child.Wait();
   if (state.signal == SIGINT) return Aborted(what, " was interrupted");

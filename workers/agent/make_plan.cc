@@ -34,6 +34,38 @@ contract::TrainingPlan MakeTrainingPlan(const PlanInput& input) {
   return plan;
 }
 
+// The section as the specification resolves it; a key that the schema lacks, or null, is absent.
+contract::WandbPlan MakeWandbPlan(const PlanInput& input) {
+  contract::WandbPlan plan;
+  plan.enabled = input.config.wandb_enabled;
+  plan.directory = input.output_directory + "/wandb";
+  const auto found = input.config.resolved.find("wandb");
+  if (found == input.config.resolved.end() || !found->is_object()) return plan;
+  const auto fill = [&section = *found](const char* key, auto& value) {
+    const auto member = section.find(key);
+    if (member != section.end() && !member->is_null()) member->get_to(value);
+  };
+  fill("mode", plan.mode);
+  fill("project", plan.project);
+  fill("run_name", plan.run_name);
+  fill("entity", plan.entity);
+  fill("group", plan.group);
+  fill("job_type", plan.job_type);
+  fill("notes", plan.notes);
+  fill("tags", plan.tags);
+  if (plan.mode == "disabled") plan.enabled = false;
+  return plan;
+}
+
+contract::ClassifierPlan MakeClassifierPlan(const PlanInput& input) {
+  const config::TrainingSection& training = input.config.training;
+  return {.class_names = input.data.class_names,
+          .loss = training.loss,
+          .focal_gamma = training.focal_gamma,
+          .class_weights = training.class_weights,
+          .adapter = input.config.task == config::Task::kFinetuneBert && input.config.lora_present};
+}
+
 }  // namespace
 
 contract::TrainPlan MakePlan(const PlanInput& input) {
@@ -45,6 +77,7 @@ contract::TrainPlan MakePlan(const PlanInput& input) {
   plan.gang.threads = static_cast<int>(input.sizing.threads);
   plan.model = input.model.plan;
   plan.lora = MakeLoraPlan(input.config.lora);
+  plan.classifier = MakeClassifierPlan(input);
   plan.data = input.data.plan;
   plan.training = MakeTrainingPlan(input);
   plan.output.directory = input.output_directory;
@@ -53,6 +86,7 @@ contract::TrainPlan MakePlan(const PlanInput& input) {
   plan.output.resolved_spec = input.config.resolved;
   plan.output.steps_executed_before = input.steps_executed_before;
   plan.output.tensorboard_directory = input.record.tensorboard_directory;
+  plan.output.wandb = MakeWandbPlan(input);
   return plan;
 }
 

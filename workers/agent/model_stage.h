@@ -3,26 +3,23 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/config/job_config.h"
+#include "workers/agent/model_directory.h"
 #include "workers/contract/plan.h"
 
 namespace anamnesis::agent {
 
-// model.model_name as an absolute directory: a directory, else a snapshot in the Hugging Face cache
-// ($HF_HUB_CACHE, $HF_HOME/hub, ~/.cache/huggingface/hub). kInvalidArgument says where was looked;
-// downloads are not built yet.
-StatusOr<std::string> ResolveModelDirectory(const std::string& model_name,
-                                            const std::string& revision);
-
 struct ModelStage {
   contract::ModelPlan plan;
   std::string tokenizer_sha256;
+  std::vector<std::string> notes;  // what a user should know of the weights, a line each
 };
 
 // Resolves and checks: config.json, names and shapes of all weights, the tokenizer against the
 // vocabulary, LoRA's targets. Reads headers, no weights.
-StatusOr<ModelStage> CheckModel(const config::JobConfig& config);
+StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess& access = {});
 
 contract::LoraPlan MakeLoraPlan(const config::LoraSection& lora);
 

@@ -42,12 +42,12 @@ RunRecord MakeRecord(const RunOptions& options, const Checked& checked,
   return record;
 }
 
-// A final_model that verifies ends the run.
-bool IsComplete(const std::string& directory, const RunRecord& record) {
-  const std::string final_model = directory + "/final_model";
-  const StatusOr<checkpoint::Manifest> manifest = checkpoint::ReadManifest(final_model);
+// A final model that verifies ends the run.
+bool IsComplete(const checkpoint::FinalModel& final_model, const RunRecord& record) {
+  const StatusOr<checkpoint::Manifest> manifest =
+      checkpoint::ReadManifest(final_model.manifest_directory);
   return manifest.ok() && manifest->run_id == record.run_id && manifest->kind == "final_model" &&
-         checkpoint::VerifyFiles(final_model, *manifest).ok();
+         checkpoint::VerifyFiles(final_model.directory, *manifest).ok();
 }
 
 Status Continue(const RunOptions& options, const Checked& checked, Attempt* attempt) {
@@ -64,7 +64,8 @@ Status Continue(const RunOptions& options, const Checked& checked, Attempt* atte
   }
   before.attempt = options.service.has_value() ? options.service->epoch : before.attempt + 1;
   attempt->record = before;
-  attempt->complete = IsComplete(output.directory, before);
+  attempt->complete = IsComplete(
+      checkpoint::FinalModelOf(output.directory, TrainsWholeModel(checked.config)), before);
   if (attempt->complete) return absl::OkStatus();
   ANAM_ASSIGN_OR_RETURN(const checkpoint::FoundCheckpoint found,
                         checkpoint::FindLatest(output.directory));

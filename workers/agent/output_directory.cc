@@ -29,7 +29,19 @@ Status RemoveAll(const std::string& path) {
   return absl::OkStatus();
 }
 
+// The files of a whole model, by its manifest.
+Status RemoveWholeModel(const OutputDirectory& output) {
+  const StatusOr<checkpoint::Manifest> manifest = checkpoint::ReadManifest(output.marker);
+  if (manifest.status().code() == absl::StatusCode::kNotFound) return absl::OkStatus();
+  ANAM_RETURN_IF_ERROR(manifest.status());
+  for (const checkpoint::FileEntry& file : manifest->files) {
+    ANAM_RETURN_IF_ERROR(RemoveAll(Cat(output.directory, "/", file.name)));
+  }
+  return absl::OkStatus();
+}
+
 Status RemoveEarlierRun(const OutputDirectory& output) {
+  ANAM_RETURN_IF_ERROR(RemoveWholeModel(output));
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(output.directory));
   for (const std::string& name : names) {
     if (IsMadeByRun(name)) ANAM_RETURN_IF_ERROR(RemoveAll(Cat(output.directory, "/", name)));

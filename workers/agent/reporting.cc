@@ -22,6 +22,7 @@ void Reporting::OnStarted(int rank, const Json& message) {
   started.set_resumed_step(run_.resumed_step);
   started.set_steps_executed_before(run_.steps_executed_before);
   for (const int kept : run_.kept_ranks) started.add_kept_ranks(kept);
+  for (const std::string& note : run_.notes) started.add_notes(note);
   started.set_bits_not_guaranteed(figures().bits_not_guaranteed);
   session_.Report(std::move(report));
 }
@@ -50,6 +51,7 @@ void Reporting::OnEval(int rank, const contract::EvalReport& eval) {
   message.set_epoch(eval.epoch);
   message.set_loss(eval.loss);
   message.set_labels(eval.labels);
+  message.mutable_metrics()->insert(eval.metrics.begin(), eval.metrics.end());
   message.set_seconds(eval.seconds);
   session_.Report(std::move(report));
 }

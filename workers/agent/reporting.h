@@ -19,6 +19,7 @@ class Reporting : public Progress {
     int64_t steps_executed_before = 0;
     int64_t logging_steps = 1;
     int64_t num_ranks = 1;
+    std::vector<std::string> notes = {};
     std::vector<int> kept_ranks = {};  // whose processes go on from the epoch before
   };
   // All outlive this.

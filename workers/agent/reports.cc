@@ -24,10 +24,14 @@ v1::Report NewReport(int64_t epoch) {
   return report;
 }
 
-v1::Report PhaseReport(int64_t epoch, v1::AttemptState state, const std::string& phase) {
+v1::Report PhaseReport(int64_t epoch, v1::AttemptState state, const PhaseView& view) {
   v1::Report report = NewReport(epoch);
-  report.mutable_phase()->set_state(state);
-  report.mutable_phase()->set_phase(phase);
+  v1::PhaseReport& phase = *report.mutable_phase();
+  phase.set_state(state);
+  phase.set_phase(view.phase);
+  phase.set_done(static_cast<int64_t>(view.done));
+  phase.set_total(static_cast<int64_t>(view.total));
+  if (view.eta_seconds) phase.set_eta_seconds(*view.eta_seconds);
   return report;
 }
 

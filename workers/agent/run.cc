@@ -7,16 +7,32 @@
 
 #include "workers/agent/machine.h"
 #include "workers/agent/train.h"
+#include "workers/checkpoint/manifest.h"
 
 namespace anamnesis::agent {
 namespace {
 
+// Between two lines of how far the preparation is.
+constexpr absl::Duration kLinePause = absl::Seconds(5);
+
+void PrintPhase(const PhaseView& view) {
+  if (!view.eta_seconds) return;
+  std::fprintf(stderr, "preparing: %s  %d %%  eta %s\n", view.phase.c_str(),
+               static_cast<int>(100 * view.done / view.total),
+               ClockText(*view.eta_seconds).c_str());
+}
+
 Status Run(const RunOptions& options) {
-  ANAM_ASSIGN_OR_RETURN(const Checked checked, CheckAll(options, {}));
+  PhaseMeter meter(Clock::System(), kLinePause, PrintPhase);
+  const auto on_phase = [&](const std::string& phase, uint64_t done, uint64_t total) {
+    meter.Tell(phase, done, total);
+  };
+  ANAM_ASSIGN_OR_RETURN(const Checked checked, CheckAll(options, on_phase));
   ANAM_ASSIGN_OR_RETURN(const Attempt attempt, OpenAttempt(options, checked));
   if (attempt.complete) {
-    std::fprintf(stderr, "the run is complete already: %s/final_model\n",
-                 attempt.output.directory.c_str());
+    const checkpoint::FinalModel final_model =
+        checkpoint::FinalModelOf(attempt.output.directory, TrainsWholeModel(checked.config));
+    std::fprintf(stderr, "the run is complete already: %s\n", final_model.directory.c_str());
     return absl::OkStatus();
   }
   ANAM_ASSIGN_OR_RETURN(const FileDescriptor interrupts, CatchInterrupts());

@@ -53,6 +53,9 @@ std::optional<RunOptions> ParseRunOptions(int argc, char** argv, int* exit_code)
   app.add_option("--stall-seconds", options.stall_seconds,
                  "A rank silent for longer (and for 20 steps) is killed")
       ->check(CLI::Range(int64_t{1}, int64_t{86400}));
+  std::string hub = "allow";
+  app.add_option("--hub", hub, "allow: fetch a model that is not here ($HF_ENDPOINT); deny: refuse")
+      ->check(CLI::IsMember({"allow", "deny"}));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -68,6 +71,7 @@ std::optional<RunOptions> ParseRunOptions(int argc, char** argv, int* exit_code)
     return std::nullopt;
   }
   options.task = *known;
+  options.allow_hub = hub == "allow";
   return options;
 }
 

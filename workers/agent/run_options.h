@@ -27,7 +27,8 @@ struct RunOptions {
   std::optional<int64_t> slots;
   bool resume = false;
   bool keep_plan = false;
-  std::string data_dir;  // "" for the default
+  std::string data_dir;   // "" for the default
+  bool allow_hub = true;  // a model that is not here is fetched
   int64_t stall_seconds = 60;
   std::optional<ServiceRun> service;  // nothing: `run`
   std::vector<std::string> words;     // as typed, after the program's name

@@ -17,12 +17,16 @@
 #include "workers/agent/session.h"
 #include "workers/agent/stop_thread.h"
 #include "workers/agent/train.h"
+#include "workers/checkpoint/manifest.h"
 
 namespace anamnesis::agent {
 namespace {
 
 // How long a worker without a coordinator waits for one before it gives its place up.
 constexpr absl::Duration kOrphanPatience = absl::Hours(1);
+
+// Between two reports of how far the preparation is.
+constexpr absl::Duration kPhasePause = absl::Seconds(1);
 
 StatusOr<RunOptions> OptionsOf(const v1::Grant& grant, const std::string& job_id) {
   const v1::JobSpec& spec = grant.spec();
@@ -41,23 +45,25 @@ StatusOr<RunOptions> OptionsOf(const v1::Grant& grant, const std::string& job_id
   options.slots = grant.ranks();
   if (grant.threads_per_rank() > 0) options.threads_per_rank = grant.threads_per_rank();
   options.data_dir = grant.data_directory();
+  options.allow_hub = grant.allow_hub();
   options.service =
       ServiceRun{.run_id = grant.run_id(), .epoch = static_cast<uint64_t>(grant.epoch())};
   return options;
 }
 
-void ReportDone(const Attempt& attempt, int64_t epoch, const gang::Outcome& outcome,
-                Session& session) {
+void ReportDone(const Attempt& attempt, bool whole_model, int64_t epoch,
+                const gang::Outcome& outcome, Session& session) {
   v1::Report report = NewReport(epoch);
   v1::DoneReport& done = *report.mutable_done();
-  done.set_path(attempt.output.directory + "/final_model");
+  done.set_path(checkpoint::FinalModelOf(attempt.output.directory, whole_model).directory);
   if (!outcome.done.empty()) {
     done.set_step(outcome.done[0].step);
     done.set_final_sha256(outcome.done[0].final_sha256);
     done.set_tokens(outcome.done[0].tokens_trained);
     done.set_train_loss(outcome.done[0].train_loss);
   } else {  // an earlier attempt finished it, and its word was lost
-    const StatusOr<std::string> sha256 = FileSha256(done.path() + "/adapter_model.safetensors");
+    const StatusOr<std::string> sha256 = FileSha256(
+        Cat(done.path(), whole_model ? "/model.safetensors" : "/adapter_model.safetensors"));
     if (sha256.ok()) done.set_final_sha256(*sha256);
   }
   session.Report(std::move(report));
@@ -89,26 +95,31 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
   ANAM_ASSIGN_OR_RETURN(RunOptions options, OptionsOf(grant, job_id));
   options.service->holds_folder = kept->folder_lock.valid();
   if (!kept->checked) {
-    ANAM_ASSIGN_OR_RETURN(kept->checked, CheckAll(options, [&](const std::string& phase) {
-                            session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, phase));
-                          }));
+    PhaseMeter meter(Clock::System(), kPhasePause, [&](const PhaseView& view) {
+      session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, view));
+    });
+    const auto on_phase = [&](const std::string& phase, uint64_t done, uint64_t total) {
+      meter.Tell(phase, done, total);
+    };
+    ANAM_ASSIGN_OR_RETURN(kept->checked, CheckAll(options, on_phase));
   }
   const Checked& checked = *kept->checked;
   ANAM_ASSIGN_OR_RETURN(Attempt attempt, OpenAttempt(options, checked));
   if (attempt.output.lock.valid()) kept->folder_lock = std::move(attempt.output.lock);
   if (attempt.complete) {
-    ReportDone(attempt, epoch, {}, session);
+    ReportDone(attempt, TrainsWholeModel(checked.config), epoch, {}, session);
     return absl::OkStatus();
   }
   ANAM_ASSIGN_OR_RETURN(StepCounter counter,
                         StepCounter::Create(attempt.output.marker, attempt.record.attempt));
-  session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_RENDEZVOUS, "loading"));
+  session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_RENDEZVOUS, {.phase = "loading"}));
   Reporting reporting({.epoch = epoch,
                        .total_steps = checked.data.total_steps,
                        .resumed_step = attempt.resumed_step,
                        .steps_executed_before = attempt.executed_before,
                        .logging_steps = checked.config.training.logging_steps,
                        .num_ranks = checked.sizing.ranks,
+                       .notes = checked.model.notes,
                        .kept_ranks = RanksToKeep(attempt, kept)},
                       &counter, session, mailbox);
   gang::Outcome outcome;
@@ -120,7 +131,7 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
                                counter, reporting, &outcome);
   kept->survivors = std::move(outcome.survivors);
   if (outcome.status.ok() && trained.ok()) {
-    ReportDone(attempt, epoch, outcome, session);
+    ReportDone(attempt, TrainsWholeModel(checked.config), epoch, outcome, session);
   } else if (!outcome.status.ok()) {
     session.Report(EndReport(epoch, outcome));
   } else {

@@ -6,14 +6,13 @@
 
 namespace anamnesis::agent {
 namespace {
-constexpr int64_t kMaxDefaultLanes = 16;  // for adapters
-constexpr int64_t kLeastSlots = 4;        // a CPU machine shares its time among ranks
+constexpr int64_t kLeastSlots = 4;  // a CPU machine shares its time among ranks
 }  // namespace
 
 StatusOr<Sizing> ResolveSizing(const SizingInput& input) {
   Sizing sizing;
   sizing.rows_per_step = input.batch_size * input.gradient_accumulation_steps;
-  const auto most = static_cast<uint64_t>(std::min(kMaxDefaultLanes, sizing.rows_per_step));
+  const auto most = static_cast<uint64_t>(std::min(input.max_lanes, sizing.rows_per_step));
   sizing.lanes = input.lanes.value_or(static_cast<int64_t>(std::bit_floor(most)));
   sizing.ranks = input.ranks.value_or(1);
   const int64_t slots = input.slots.value_or(std::max(kLeastSlots, input.cores));
@@ -23,7 +22,7 @@ StatusOr<Sizing> ResolveSizing(const SizingInput& input) {
   }
   if (sizing.ranks > sizing.lanes) {
     const auto fit = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(sizing.ranks)));
-    const bool by_default = fit <= kMaxDefaultLanes && !input.lanes.has_value();
+    const bool by_default = fit <= input.max_lanes && !input.lanes.has_value();
     return InvalidArgument(
         "--ranks: ", sizing.ranks, " ranks, but a step of ", sizing.rows_per_step, " rows has ",
         sizing.lanes,

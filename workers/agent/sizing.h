@@ -10,6 +10,7 @@
 namespace anamnesis::agent {
 
 struct SizingInput {
+  int64_t max_lanes = 16;  // unless training.lanes says: a lane's gradient is as large as the model
   int64_t batch_size = 1;
   int64_t gradient_accumulation_steps = 1;
   std::optional<int64_t> lanes;             // training.lanes

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstdio>
 
+#include "workers/checkpoint/manifest.h"
 #include "workers/stream/row_source.h"
+#include "workers/track/wandb_run.h"
 
 namespace anamnesis::agent {
 namespace {
@@ -30,8 +32,33 @@ Json TotalsJson(const stream::StreamTotals& totals) {
           {"labels", totals.num_labels}};
 }
 
-std::string AdapterPath(const SummaryInput& input) {
-  return input.output_directory + "/final_model";
+std::string ModelPath(const SummaryInput& input) {
+  return checkpoint::FinalModelOf(input.output_directory, input.whole_model).directory;
+}
+
+// The run's offline folder of W&B; nothing when it was not asked for or could not be made.
+std::optional<std::string> WandbFolder(const SummaryInput& input) {
+  return track::FindWandbRun(input.output_directory + "/wandb", input.run_id);
+}
+
+std::string ShellQuoted(const std::string& text) {
+  std::string quoted = "'";
+  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+// What the trackers leave to do, and what they could not write.
+std::string TrackersText(const SummaryInput& input) {
+  std::string text;
+  if (const std::optional<std::string> folder = WandbFolder(input)) {
+    text += Cat("  W&B:       wandb sync ", ShellQuoted(*folder), "\n");
+  }
+  for (const contract::DoneReport& done : input.outcome.done) {
+    if (done.tracker_failures == 0) continue;
+    text += Cat("  warning:   ", done.tracker_failure, " (", done.tracker_failures,
+                " records were late or are missing in the curves; trainer_state.json has all)\n");
+  }
+  return text;
 }
 
 }  // namespace
@@ -72,12 +99,16 @@ Json SummaryJson(const SummaryInput& input) {
                {"train", TotalsJson(input.data.train)},
                {"tuning", input.data.plan.tuning_index.empty() ? Json(nullptr)
                                                                : TotalsJson(input.data.tuning)},
-               {"adapter", done ? Json(AdapterPath(input)) : Json(nullptr)}};
+               {"adapter", done && !input.whole_model ? Json(ModelPath(input)) : Json(nullptr)},
+               {"model", done ? Json(ModelPath(input)) : Json(nullptr)}};
   json["tokens_trained"] =
       input.outcome.done.empty() ? Json(nullptr) : Json(input.outcome.done[0].tokens_trained);
-  json["adapter_sha256"] = done && !input.outcome.done.empty()
-                               ? Json(input.outcome.done[0].final_sha256)
-                               : Json(nullptr);
+  json["wandb_folder"] = WandbFolder(input) ? Json(*WandbFolder(input)) : Json(nullptr);
+  json["tracker_failures"] =
+      input.outcome.done.empty() ? Json(nullptr) : Json(input.outcome.done[0].tracker_failures);
+  json[input.whole_model ? "model_sha256" : "adapter_sha256"] =
+      done && !input.outcome.done.empty() ? Json(input.outcome.done[0].final_sha256)
+                                          : Json(nullptr);
   return json;
 }
 
@@ -101,12 +132,14 @@ std::string SummaryText(const SummaryInput& input) {
   if (!figures.bits_not_guaranteed.empty()) {
     text += Cat("  bits_not_guaranteed: ", figures.bits_not_guaranteed, "\n");
   }
-  text += Cat("  adapter:   ", AdapterPath(input), "\n");
+  text += Cat(input.whole_model ? "  model:     " : "  adapter:   ", ModelPath(input), "\n");
   text += Cat("  curves:    tensorboard --logdir ", input.output_directory, "/runs\n");
-  text +=
-      Cat("  next:      python3 -c \"from peft import AutoPeftModelForCausalLM as M; "
-          "print(M.from_pretrained('",
-          AdapterPath(input), "'))\"\n");
+  text += TrackersText(input);
+  const char* opener = input.whole_model
+                           ? "from transformers import AutoModelForSequenceClassification as M"
+                           : "from peft import AutoPeftModelForCausalLM as M";
+  text += Cat("  next:      python3 -c \"", opener, "; print(M.from_pretrained('", ModelPath(input),
+              "'))\"\n");
   return text;
 }
 

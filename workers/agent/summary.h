@@ -19,6 +19,7 @@ struct SummaryInput {
   std::string run_id = "";
   uint64_t attempt = 1;
   std::string output_directory = "";
+  bool whole_model = false;  // not an adapter
   std::string tensorboard_directory = "";
   int64_t resumed_step = 0;
   int64_t steps_executed = 0;  // over all attempts

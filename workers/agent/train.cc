@@ -36,6 +36,9 @@ void Announce(const Checked& checked, const Attempt& attempt) {
   if (!checked.data.plan.tuning_index.empty()) {
     std::fprintf(stderr, "%s\n", DescribeTotals("tuning", checked.data.tuning).c_str());
   }
+  if (!checked.data.plan.held_out_index.empty()) {
+    std::fprintf(stderr, "%s\n", DescribeTotals("held_out", checked.data.held_out).c_str());
+  }
   std::fprintf(stderr,
                "run %s: %lld steps of %lld rows, %lld lanes, %lld ranks x %lld threads, %s\n",
                attempt.record.run_id.c_str(), static_cast<long long>(checked.data.total_steps),
@@ -79,6 +82,7 @@ Status Train(const RunOptions& options, const Checked& checked, const Attempt& a
                        .run_id = attempt.record.run_id,
                        .attempt = attempt.record.attempt,
                        .output_directory = attempt.output.directory,
+                       .whole_model = TrainsWholeModel(checked.config),
                        .tensorboard_directory = attempt.record.tensorboard_directory,
                        .resumed_step = attempt.resumed_step,
                        .steps_executed = attempt.executed_before + counter.count(),

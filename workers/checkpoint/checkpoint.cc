@@ -13,6 +13,7 @@
 #include "common/base/sha256.h"
 #include "common/io/file.h"
 #include "workers/model/safetensors.h"
+#include "workers/text/tokenizer_json.h"
 
 namespace anamnesis::checkpoint {
 namespace {
@@ -42,7 +43,9 @@ Status CopyTokenizer(const std::string& model_directory, const std::string& stag
     ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(source));
     ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + name, content));
   }
-  return absl::OkStatus();
+  if (!text::NeedsTokenizerJson(model_directory)) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const text::TokenizerJson json, text::ReadTokenizerJson(model_directory));
+  return WriteFileDurably(staging + "/tokenizer.json", json.content);
 }
 
 StatusOr<std::vector<FileEntry>> HashFiles(const std::string& directory) {
@@ -71,11 +74,37 @@ Status StageFiles(const SaveOptions& options, const std::string& staging, std::s
   return SyncDirectory(staging);
 }
 
+Status Move(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) == 0) return absl::OkStatus();
+  return Internal(from, ": cannot be renamed to ", to, ": ", ErrnoText(errno));
+}
+
+// Until the manifest is there nothing says that the files belong together; a run that is cut off
+// puts all of them there again.
+Status PublishFiles(const Staged& staged) {
+  ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(staged.staging));
+  for (const std::string& name : names) {
+    if (name == kManifestName) continue;
+    ANAM_RETURN_IF_ERROR(Move(staged.staging + "/" + name, staged.path + "/" + name));
+  }
+  ANAM_RETURN_IF_ERROR(SyncDirectory(staged.path));
+  ANAM_RETURN_IF_ERROR(MakeDirectories(staged.manifest_directory));
+  ANAM_RETURN_IF_ERROR(Move(Cat(staged.staging, "/", kManifestName),
+                            Cat(staged.manifest_directory, "/", kManifestName)));
+  ANAM_RETURN_IF_ERROR(SyncDirectory(staged.manifest_directory));
+  return RemoveFolder(staged.staging);
+}
+
 }  // namespace
 
 StatusOr<Staged> Stage(const SaveOptions& options) {
   Staged staged;
   staged.path = options.output_directory + "/" + options.name;
+  if (options.whole && options.name == kFinalModelName) {
+    const FinalModel place = FinalModelOf(options.output_directory, true);
+    staged.path = place.directory;
+    staged.manifest_directory = place.manifest_directory;
+  }
   staged.staging = Cat(options.output_directory, "/", kStagingPrefix, options.manifest.attempt, "-",
                        options.name);
   ANAM_RETURN_IF_ERROR(MakeDirectories(options.output_directory));
@@ -88,6 +117,7 @@ StatusOr<Staged> Stage(const SaveOptions& options) {
 
 // One rename; an older folder of that name steps aside first and goes last.
 Status Publish(const Staged& staged) {
+  if (!staged.manifest_directory.empty()) return PublishFiles(staged);
   const std::string& staging = staged.staging;
   const std::string& path = staged.path;
   const std::string aside = staging + "-old";

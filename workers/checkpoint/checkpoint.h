@@ -25,6 +25,7 @@ inline constexpr char kTrainerStateName[] = "trainer_state.json";
 struct SaveOptions {
   std::string output_directory;
   std::string name;             // "checkpoint-12" or "final_model"
+  bool whole = false;           // final_model goes where FinalModelOf says for a whole model
   Manifest manifest;            // without files
   std::string model_directory;  // tokenizer files are copied from here
   // Writes the run's own files into the staging folder, durably.
@@ -34,7 +35,9 @@ struct SaveOptions {
 // A checkpoint whose files are durable in a staging folder and that nobody sees yet.
 struct Staged {
   std::string staging;
-  std::string path;    // where it will be
+  std::string path;  // where it will be
+  // Of a whole model: its files are put one by one into `path`, manifest.json last, here.
+  std::string manifest_directory = "";
   std::string sha256;  // of manifest.json
 };
 

@@ -157,6 +157,12 @@ Status VerifyFiles(const std::string& directory, const Manifest& manifest) {
   return absl::OkStatus();
 }
 
+FinalModel FinalModelOf(const std::string& output_directory, bool whole) {
+  const std::string folder = output_directory + "/final_model";
+  if (!whole) return {folder, folder};
+  return {output_directory, output_directory + "/.anamnesis"};
+}
+
 StatusOr<std::vector<CheckpointPath>> ListCheckpoints(const std::string& output_directory) {
   std::vector<CheckpointPath> checkpoints;
   if (!IsDirectory(output_directory)) return checkpoints;

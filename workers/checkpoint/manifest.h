@@ -77,6 +77,15 @@ StatusOr<Manifest> ReadManifest(const std::string& directory);
 // Size and SHA-256 of every listed file; kDataLoss names the first that differs.
 Status VerifyFiles(const std::string& directory, const Manifest& manifest);
 
+// Where a finished run's model lies: an adapter in final_model/ with its manifest beside it; a
+// whole model in the output folder itself, where its users' scripts look for it, with the manifest
+// in .anamnesis/.
+struct FinalModel {
+  std::string directory;           // of the model's files
+  std::string manifest_directory;  // of manifest.json
+};
+FinalModel FinalModelOf(const std::string& output_directory, bool whole);
+
 struct CheckpointPath {
   int64_t step = 0;
   std::string path;

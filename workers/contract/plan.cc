@@ -22,6 +22,7 @@ void VisitFields(V& visit, T& model) {
   visit("directory", model.directory);
   visit("sha256", model.sha256);
   visit("dtype", model.dtype);
+  visit("quantisation", model.quantisation);
 }
 
 template <typename V, fields::Is<LoraPlan> T>
@@ -40,14 +41,25 @@ void VisitFields(V& visit, T& lora) {
   visit("bias", lora.bias);
 }
 
+template <typename V, fields::Is<ClassifierPlan> T>
+void VisitFields(V& visit, T& classifier) {
+  visit("class_names", classifier.class_names);
+  visit("loss", classifier.loss);
+  visit("focal_gamma", classifier.focal_gamma);
+  visit("class_weights", classifier.class_weights);
+  visit("adapter", classifier.adapter);
+}
+
 template <typename V, fields::Is<DataPlan> T>
 void VisitFields(V& visit, T& data) {
   visit("shards_directory", data.shards_directory);
   visit("shards_manifest_sha256", data.shards_manifest_sha256);
   visit("train_index", data.train_index);
   visit("tuning_index", data.tuning_index);
+  visit("held_out_index", data.held_out_index);
   visit("train_split", data.train_split);
   visit("tuning_split", data.tuning_split);
+  visit("held_out_split", data.held_out_split);
   visit("stream_digest", data.stream_digest);
   visit("stream", data.stream);
   visit("subject_hashes_sha256", data.subject_hashes_sha256);
@@ -78,6 +90,20 @@ void VisitFields(V& visit, T& training) {
   visit("steps_per_epoch", training.steps_per_epoch);
 }
 
+template <typename V, fields::Is<WandbPlan> T>
+void VisitFields(V& visit, T& wandb) {
+  visit("enabled", wandb.enabled);
+  visit("mode", wandb.mode);
+  visit("directory", wandb.directory);
+  visit("project", wandb.project);
+  visit("run_name", wandb.run_name);
+  visit("entity", wandb.entity);
+  visit("group", wandb.group);
+  visit("job_type", wandb.job_type);
+  visit("notes", wandb.notes);
+  visit("tags", wandb.tags);
+}
+
 template <typename V, fields::Is<OutputPlan> T>
 void VisitFields(V& visit, T& output) {
   visit("directory", output.directory);
@@ -86,6 +112,7 @@ void VisitFields(V& visit, T& output) {
   visit("resolved_spec", output.resolved_spec);
   visit("steps_executed_before", output.steps_executed_before);
   visit("tensorboard_directory", output.tensorboard_directory);
+  visit("wandb", output.wandb);
 }
 
 template <typename V, fields::Is<TrainPlan> T>
@@ -95,6 +122,7 @@ void VisitFields(V& visit, T& plan) {
   visit("gang", plan.gang);
   visit("model", plan.model);
   visit("lora", plan.lora);
+  visit("classifier", plan.classifier);
   visit("data", plan.data);
   visit("training", plan.training);
   visit("output", plan.output);
@@ -150,12 +178,18 @@ Status CheckRanges(const TrainPlan& plan, const std::string& source) {
   ANAM_RETURN_IF_ERROR(AtLeast(source, "training.steps_per_epoch", training.steps_per_epoch, 1));
   ANAM_RETURN_IF_ERROR(OneOf(source, "gang.device", plan.gang.device, {"cpu", "cuda"}));
   ANAM_RETURN_IF_ERROR(OneOf(source, "model.dtype", plan.model.dtype, {"float32", "bfloat16"}));
+  ANAM_RETURN_IF_ERROR(
+      OneOf(source, "model.quantisation", plan.model.quantisation, {"none", "nf4"}));
   ANAM_RETURN_IF_ERROR(OneOf(source, "training.lr_scheduler_type", training.lr_scheduler_type,
                              {"linear", "cosine", "constant", "constant_with_warmup"}));
   return OneOf(source, "training.determinism", training.determinism, {"exact", "fast"});
 }
 
 }  // namespace
+
+bool TrainsWholeModel(const TrainPlan& plan) {
+  return plan.task == "finetune_bert" && !plan.classifier.adapter;
+}
 
 Json ToJson(const TrainPlan& plan) {
   fields::Writer writer;

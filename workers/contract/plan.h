@@ -28,6 +28,7 @@ struct ModelPlan {
   std::string directory;  // resolved HF directory
   std::string sha256;  // digest of config.json and the weights' headers (see docs/formats/plan.md)
   std::string dtype = "float32";  // float32 | bfloat16: compute dtype; adapters keep fp32 masters
+  std::string quantisation = "none";  // none | nf4: how linear layers but the head are held
 };
 
 struct LoraPlan {
@@ -45,13 +46,24 @@ struct LoraPlan {
   std::string bias = "none";
 };
 
+// Of classification tasks.
+struct ClassifierPlan {
+  std::vector<std::string> class_names;  // id2label, [C]; empty for other tasks
+  std::string loss = "cross_entropy";    // cross_entropy | focal
+  double focal_gamma = 2;
+  std::vector<double> class_weights;  // [C], or empty: all 1
+  bool adapter = false;               // finetune_bert: train `lora`, not every weight
+};
+
 struct DataPlan {
   std::string shards_directory;
   std::string shards_manifest_sha256;
-  std::string train_index;   // index file of the train split (docs/formats/index.md)
-  std::string tuning_index;  // index file of the tuning split; "" when there is no tuning split
+  std::string train_index;     // index file of the train split (docs/formats/index.md)
+  std::string tuning_index;    // index file of the tuning split; "" when there is no tuning split
+  std::string held_out_index;  // likewise of held_out, which classification reads once, at the end
   std::string train_split = "train";
   std::string tuning_split = "tuning";
+  std::string held_out_split = "held_out";
   std::string stream_digest;
   Json stream;  // stream::StreamSpec as JSON; the contract folder does not know streams
   std::string subject_hashes_sha256;  // digest of the shard set's subject-hash file
@@ -81,6 +93,20 @@ struct TrainingPlan {
   int64_t steps_per_epoch = 0;
 };
 
+// The run as Weights & Biases sees it (`wandb.*`); texts may be "".
+struct WandbPlan {
+  bool enabled = false;
+  std::string mode = "offline";  // offline | online: what is not offline is refused
+  std::string directory;         // holds offline-run-<stamp>-<id>/
+  std::string project;
+  std::string run_name;
+  std::string entity;
+  std::string group;
+  std::string job_type;
+  std::string notes;
+  std::vector<std::string> tags;
+};
+
 struct OutputPlan {
   std::string directory;
   std::string resume_checkpoint;  // absolute path of checkpoint-N, or "" to start at step 0
@@ -89,6 +115,7 @@ struct OutputPlan {
   int64_t steps_executed_before =
       0;  // by earlier attempts, steps lost by a kill included; 0 for a new run
   std::string tensorboard_directory;  // runs/<stamp>_<host>, chosen once by the worker
+  WandbPlan wandb;
 };
 
 struct TrainPlan {
@@ -97,10 +124,14 @@ struct TrainPlan {
   GangPlan gang;
   ModelPlan model;
   LoraPlan lora;
+  ClassifierPlan classifier;
   DataPlan data;
   TrainingPlan training;
   OutputPlan output;
 };
+
+// finetune_bert without an adapter: the whole model is trained and saved.
+bool TrainsWholeModel(const TrainPlan& plan);
 
 Json ToJson(const TrainPlan& plan);
 // kInvalidArgument names the key and what was expected.

@@ -27,6 +27,7 @@ void VisitFields(V& visit, T& report) {
   visit("loss", report.loss);
   visit("labels", report.labels);
   visit("seconds", report.seconds);
+  visit("metrics", report.metrics);
 }
 
 template <typename V, fields::Is<DoneReport> T>
@@ -38,6 +39,8 @@ void VisitFields(V& visit, T& report) {
   visit("cpu_seconds", report.cpu_seconds);
   visit("rank_tokens", report.rank_tokens);
   visit("final_sha256", report.final_sha256);
+  visit("tracker_failures", report.tracker_failures);
+  visit("tracker_failure", report.tracker_failure);
 }
 
 namespace {

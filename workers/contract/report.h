@@ -26,6 +26,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "common/io/json.h"
@@ -51,6 +52,8 @@ struct EvalReport {
   double loss = 0;
   int64_t labels = 0;
   double seconds = 0;
+  // Of a classifier: "auroc", "f1_macro", …; those defined.
+  std::map<std::string, double> metrics = {};
 };
 
 struct DoneReport {
@@ -61,6 +64,8 @@ struct DoneReport {
   double cpu_seconds = 0;         // of all steps, evaluation and saving apart
   int64_t rank_tokens = 0;        // tokens this rank computed
   std::string final_sha256 = "";  // of adapter_model.safetensors; rank 0
+  int64_t tracker_failures = 0;  // rows that TensorBoard or W&B did not take when they came; rank 0
+  std::string tracker_failure = "";  // the first of them, in words
 };
 
 Json ToJson(const StepReport& report);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/stream/document.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -24,6 +25,12 @@ StatusOr<std::unique_ptr<DocumentMaker>> DocumentMaker::Create(
   std::unique_ptr<DocumentMaker> maker(new DocumentMaker);
   ANAM_ASSIGN_OR_RETURN(maker->rule_, NarrativeRule::FromSpec(spec));
   ANAM_ASSIGN_OR_RETURN(maker->split_, shards->Split(split));
+  maker->packed_ = spec.is_packed();
+  maker->class_sites_ = spec.class_sites;
+  if (!maker->packed_ && spec.truncation != "newest") {
+    return Unimplemented("data.truncation: ", spec.truncation,
+                         " is not built yet; supported: newest");
+  }
   maker->shards_ = std::move(shards);
   maker->tokenizer_ = std::move(tokenizer);
   ANAM_RETURN_IF_ERROR(maker->FindTail(spec.tokenizer_sha256));
@@ -36,7 +43,7 @@ StatusOr<std::unique_ptr<DocumentMaker>> DocumentMaker::Create(
   source.max_length = static_cast<uint32_t>(spec.max_length);
   source.num_prefix_ids = static_cast<uint32_t>(maker->tokenizer_->prefix_ids().size());
   source.num_tail_ids = static_cast<uint32_t>(maker->tail_ids_.size());
-  if (source.num_prefix_ids >= source.max_length) {
+  if (source.num_prefix_ids + (maker->packed_ ? 0 : source.num_tail_ids) >= source.max_length) {
     return InvalidArgument("model.max_length: ", spec.max_length, " has no room behind the ",
                            source.num_prefix_ids, " tokens that begin a document");
   }
@@ -52,16 +59,19 @@ StatusOr<std::unique_ptr<DocumentMaker>> DocumentMaker::Open(const std::string& 
   return Create(std::move(shards), std::move(tokenizer), split, spec);
 }
 
-// What follows the text: the post-processor's tokens, then EOS unless they end in it.
+// What follows the text: the post-processor's tokens, then in causal training EOS unless they end
+// in it.
 Status DocumentMaker::FindTail(const std::string& tokenizer_sha256) {
   if (tokenizer_->sha256() != tokenizer_sha256) {
     return InvalidArgument("the tokenizer's digest is ", tokenizer_->sha256(), ", expected ",
                            tokenizer_sha256.empty() ? "(none given)" : tokenizer_sha256,
                            ": the tokenizer files are not those the stream was made for");
   }
-  ANAM_ASSIGN_OR_RETURN(const int32_t eos, tokenizer_->eos_id());
   tail_ids_ = tokenizer_->suffix_ids();
-  if (tail_ids_.empty() || tail_ids_.back() != eos) tail_ids_.push_back(eos);
+  if (packed_) {
+    ANAM_ASSIGN_OR_RETURN(const int32_t eos, tokenizer_->eos_id());
+    if (tail_ids_.empty() || tail_ids_.back() != eos) tail_ids_.push_back(eos);
+  }
   if (tail_ids_.size() > kMaxTailIds) {
     return Unimplemented("a tokenizer that puts ", tail_ids_.size(),
                          " tokens behind a text is not built yet");
@@ -69,27 +79,49 @@ Status DocumentMaker::FindTail(const std::string& tokenizer_sha256) {
   return absl::OkStatus();
 }
 
+StatusOr<int32_t> DocumentMaker::ClassOf(const shard::Subject& subject) const {
+  if (!subject.is_case) return 0;
+  if (class_sites_.empty()) return 1;
+  const auto site = std::find(class_sites_.begin(), class_sites_.end(), subject.site);
+  if (site == class_sites_.end()) {
+    return InvalidArgument("a case without a site, or with one that is no class of this model");
+  }
+  return static_cast<int32_t>(site - class_sites_.begin()) + 1;
+}
+
 Status DocumentMaker::Make(uint64_t subject_index, Document* document) {
   document->ids.clear();
   document->piece_lengths.clear();
   document->num_dropped_ids = 0;
+  const std::string where = Cat("split ", split_.name, ", subject ", subject_index);
   ANAM_RETURN_IF_ERROR(shards_->Read(split_.name, subject_index, &subject_));
   ANAM_RETURN_IF_ERROR(
       rule_.Apply(subject_, shards_->phrases(), split_.name, subject_index, &document->narrative));
-  if (document->narrative.phrases.empty()) return absl::OkStatus();
-  ANAM_RETURN_IF_ERROR(
-      AddContext(Encode(document), Cat("split ", split_.name, ", subject ", subject_index)));
-  CutUp(document);
-  return absl::OkStatus();
+  document->subject_id = subject_.subject_id;
+  if (packed_) {
+    if (document->narrative.phrases.empty()) return absl::OkStatus();
+    ANAM_RETURN_IF_ERROR(AddContext(Encode(document), where));
+    CutUp(document);
+    return absl::OkStatus();
+  }
+  if (document->narrative.dropped) return absl::OkStatus();
+  const StatusOr<int32_t> label = ClassOf(subject_);
+  if (!label.ok()) return AddContext(label.status(), where);
+  document->label = *label;
+  return AddContext(EncodeTruncated(document), where);
 }
 
-Status DocumentMaker::Encode(Document* document) {
+Status DocumentMaker::EncodeFrom(const Narrative& narrative, size_t first) {
+  phrase_keys_.assign(narrative.phrases.begin() + static_cast<long>(first),
+                      narrative.phrases.end());
   phrase_texts_.clear();
-  for (const uint32_t phrase : document->narrative.phrases) {
+  for (const uint32_t phrase : phrase_keys_) {
     phrase_texts_.push_back(shards_->phrases()[phrase].text);
   }
-  ANAM_RETURN_IF_ERROR(
-      encoder_->Encode(document->narrative.phrases, phrase_texts_, &narrative_ids_, &unit_begin_));
+  return encoder_->Encode(phrase_keys_, phrase_texts_, &narrative_ids_, &unit_begin_);
+}
+
+Status DocumentMaker::Assemble(Document* document) const {
   const std::vector<int32_t>& prefix = tokenizer_->prefix_ids();
   if (narrative_ids_.size() > std::numeric_limits<int32_t>::max() - prefix.size()) {
     return InvalidArgument("a narrative of ", narrative_ids_.size(), " tokens is too long");
@@ -98,6 +130,52 @@ Status DocumentMaker::Encode(Document* document) {
   document->ids.assign(prefix.begin(), prefix.end());
   document->ids.insert(document->ids.end(), narrative_ids_.begin(), narrative_ids_.end());
   document->ids.insert(document->ids.end(), tail_ids_.begin(), tail_ids_.end());
+  return absl::OkStatus();
+}
+
+Status DocumentMaker::Encode(Document* document) {
+  ANAM_RETURN_IF_ERROR(EncodeFrom(document->narrative, 0));
+  return Assemble(document);
+}
+
+StatusOr<size_t> DocumentMaker::EncodeNewest(const Narrative& narrative) {
+  narrative_ids_.clear();
+  if (narrative.phrases.empty()) return size_t{0};
+  const size_t room = source_.max_length - source_.num_prefix_ids - source_.num_tail_ids;
+  ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, 0));
+  const size_t num_ids = narrative_ids_.size();
+  if (num_ids <= room) return num_ids;
+  // A phrase that becomes the first may have other ids than in the middle: what fits is tried, from
+  // the phrases that would fit by their ids in the whole.
+  const auto enough = std::lower_bound(unit_begin_.begin(), unit_begin_.end(), num_ids - room);
+  const size_t last = narrative.phrases.size() - 1;
+  size_t first = std::min(static_cast<size_t>(enough - unit_begin_.begin()), last);
+  bool fits = true;
+  while (fits && first > 0) {  // most often one step back does not fit
+    ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, first - 1));
+    fits = narrative_ids_.size() <= room;
+    if (fits) --first;
+  }
+  ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, first));
+  while (narrative_ids_.size() > room && first < last) {
+    ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, ++first));
+  }
+  if (narrative_ids_.size() > room) {  // the newest phrase alone: its end
+    narrative_ids_.erase(narrative_ids_.begin(), narrative_ids_.end() - static_cast<long>(room));
+  }
+  return num_ids;
+}
+
+// A subject without text is a row, too: it is to be classified like any other.
+Status DocumentMaker::EncodeTruncated(Document* document) {
+  ANAM_ASSIGN_OR_RETURN(const size_t num_ids, EncodeNewest(document->narrative));
+  document->num_dropped_ids = static_cast<uint32_t>(num_ids - narrative_ids_.size());
+  ANAM_RETURN_IF_ERROR(Assemble(document));
+  if (document->ids.empty()) {
+    ANAM_ASSIGN_OR_RETURN(const int32_t eos, tokenizer_->eos_id());
+    document->ids.push_back(eos);
+  }
+  document->piece_lengths = {static_cast<uint32_t>(document->ids.size())};
   return absl::OkStatus();
 }
 

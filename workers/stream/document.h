@@ -21,7 +21,9 @@ struct Document {
   Narrative narrative;
   std::vector<int32_t> ids;             // BOS + narrative + EOS; empty without text
   std::vector<uint32_t> piece_lengths;  // sum to ids.size() − num_dropped_ids
-  uint32_t num_dropped_ids = 0;         // of a remainder that predicts nothing
+  uint32_t num_dropped_ids = 0;         // of a remainder that predicts nothing, or of truncation
+  int64_t subject_id = 0;
+  int32_t label = -1;  // of documents: the subject's class
 };
 
 // Thread-compatible.
@@ -39,6 +41,7 @@ class DocumentMaker {
                                                        const StreamSpec& spec);
 
   const IndexSource& source() const { return source_; }
+  bool packed() const { return packed_; }
   const shard::SplitSummary& split() const { return split_; }
 
   // Overwrites `document`, whose memory is reused.
@@ -47,18 +50,28 @@ class DocumentMaker {
  private:
   DocumentMaker() = default;
   Status FindTail(const std::string& tokenizer_sha256);
+  StatusOr<int32_t> ClassOf(const shard::Subject& subject) const;
+  // The ids of the narrative's phrases from `first` on, into narrative_ids_ and unit_begin_.
+  Status EncodeFrom(const Narrative& narrative, size_t first);
+  // Those of the most phrases, counted from the newest, that have room; how many ids there were.
+  StatusOr<size_t> EncodeNewest(const Narrative& narrative);
+  Status Assemble(Document* document) const;
   Status Encode(Document* document);
+  Status EncodeTruncated(Document* document);
   void CutUp(Document* document) const;
 
   std::unique_ptr<shard::ShardSet> shards_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::unique_ptr<text::NarrativeEncoder> encoder_;
   NarrativeRule rule_;
+  bool packed_ = true;
+  std::vector<std::string> class_sites_;
   IndexSource source_;
   shard::SplitSummary split_;
   std::vector<int32_t> tail_ids_;
   // Scratch of Make.
   shard::Subject subject_;
+  std::vector<uint32_t> phrase_keys_;
   std::vector<std::string_view> phrase_texts_;
   std::vector<int32_t> narrative_ids_;
   std::vector<uint32_t> unit_begin_;

@@ -186,7 +186,7 @@ Status PieceIndex::CheckPieces(const std::string& path) const {
   uint64_t num_firsts = 0;
   for (size_t i = 0; i < pieces_.size(); ++i) {
     const uint32_t length = pieces_[i].length();
-    if (length < 2 || length > source_.max_length || (i == 0 && !pieces_[i].is_first())) {
+    if (length < 1 || length > source_.max_length || (i == 0 && !pieces_[i].is_first())) {
       return DataLoss(path, ": piece ", i, " of ", length, " ids is not valid");
     }
     num_ids += length;

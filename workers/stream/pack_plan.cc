@@ -141,15 +141,16 @@ PackPlan PackPlan::Make(std::span<const Piece> pieces, uint32_t max_length,
   for (size_t i = 0; i < order.size(); ++i) {
     const uint32_t length = pieces[order[i]].length();
     ANAM_CHECK(length >= 1 && length <= max_length);
-    row_of[i] = open.Place(length);
+    row_of[i] = key.alone ? static_cast<uint32_t>(i) : open.Place(length);
   }
-  std::vector<uint32_t> place = Iota(open.num_rows());  // of a row in the epoch
+  const size_t num_rows = key.alone ? order.size() : open.num_rows();
+  std::vector<uint32_t> place = Iota(num_rows);  // of a row in the epoch
   if (key.shuffle) Shuffle(&place, &random);
 
   // Counting sort of the pieces by the place of their row.
   PackPlan plan;
-  plan.row_ids_.assign(open.num_rows(), 0);
-  plan.row_begin_.assign(open.num_rows() + 1, 0);
+  plan.row_ids_.assign(num_rows, 0);
+  plan.row_begin_.assign(num_rows + 1, 0);
   for (size_t i = 0; i < order.size(); ++i) {
     row_of[i] = place[row_of[i]];
     ++plan.row_begin_[row_of[i] + size_t{1}];

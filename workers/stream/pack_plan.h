@@ -22,6 +22,7 @@ struct PackPlanKey {
   uint64_t seed = 0;
   int64_t epoch = 0;
   bool shuffle = true;
+  bool alone = false;  // every piece is a row of its own: no packing
 };
 
 class PackPlan {

@@ -20,13 +20,15 @@ StatusOr<PieceIndex> ReadIndex(const std::string& path) {
   return index;
 }
 
-PackPlan PlanOf(const PieceIndex& index, uint64_t seed, int64_t epoch, bool shuffle) {
+PackPlan PlanOf(const PieceIndex& index, const StreamSpec& spec, uint64_t seed, int64_t epoch,
+                bool shuffle) {
   return PackPlan::Make(index.pieces(), index.source().max_length,
                         {.manifest_sha256 = index.source().manifest_sha256,
                          .stream_digest = index.source().stream_digest,
                          .seed = seed,
                          .epoch = epoch,
-                         .shuffle = shuffle});
+                         .shuffle = shuffle,
+                         .alone = !spec.is_packed()});
 }
 
 class ShardRowSource final : public RowSource {
@@ -39,7 +41,7 @@ class ShardRowSource final : public RowSource {
 
   Status SelectEpoch(int64_t epoch) override {
     if (epoch < 0) return InvalidArgument("epoch ", epoch, " is negative");
-    plan_ = PlanOf(index_, options_.seed, epoch, options_.shuffle);
+    plan_ = PlanOf(index_, options_.spec, options_.seed, epoch, options_.shuffle);
     return absl::OkStatus();
   }
 
@@ -53,6 +55,7 @@ class ShardRowSource final : public RowSource {
   }
 
   int64_t RowLabels(int64_t row) const override {
+    if (!options_.spec.is_packed()) return 1;
     return plan_.IdsOf(row) - static_cast<int64_t>(plan_.PiecesOf(row).size());
   }
 
@@ -66,6 +69,10 @@ class ShardRowSource final : public RowSource {
       ANAM_RETURN_IF_ERROR(AppendPiece(piece, &packed));
     }
     packed.num_tokens = RowTokens(row);
+    if (!options_.spec.is_packed()) {
+      packed.subject_id = document_.subject_id;
+      packed.label = document_.label;
+    }
     return packed;
   }
 
@@ -126,7 +133,7 @@ StatusOr<int64_t> RowsOfEpoch(const std::string& index_path, const StreamSpec& s
     return FailedPrecondition(index_path, ": made for another stream digest, ",
                               index.source().stream_digest);
   }
-  return PlanOf(index, seed, epoch, /*shuffle=*/true).num_rows();
+  return PlanOf(index, spec, seed, epoch, /*shuffle=*/true).num_rows();
 }
 
 }  // namespace anamnesis::stream

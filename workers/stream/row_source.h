@@ -9,6 +9,7 @@
 #include <string>
 
 #include "common/base/status.h"
+#include "common/base/work_progress.h"
 #include "workers/stream/batch.h"
 #include "workers/stream/stream_spec.h"
 
@@ -35,10 +36,11 @@ struct StreamTotals {
 // what was wrong with it (without `damage` a line on stderr does). kInvalidArgument when the spec
 // is not valid, the split is empty of documents, or spec.tokenizer_sha256 is not that of the
 // tokenizer in `model_directory`; kUnimplemented for what is not built yet; errors of the shard set
-// as they are.
+// as they are. `progress`, in subjects, may be empty; it is not told of an index that is reused.
 StatusOr<StreamTotals> EnsureIndex(const std::string& shards_directory, const std::string& split,
                                    const std::string& model_directory, const StreamSpec& spec,
-                                   const std::string& index_path, std::string* damage = nullptr);
+                                   const std::string& index_path, std::string* damage = nullptr,
+                                   const WorkProgress& progress = {});
 
 struct RowSourceOptions {
   std::string shards_directory;

@@ -9,14 +9,19 @@ namespace anamnesis::stream {
 
 // Flat, by configuration key: nlohmann sorts the keys, so dump() is canonical.
 Json ToJson(const StreamSpec& spec) {
-  return Json{{"data.profile", spec.profile},
-              {"data.time_mode", spec.time_mode},
-              {"data.cutoff_months", spec.cutoff_months},
-              {"data.apply_to", spec.apply_to},
-              {"data.boundary", spec.boundary},
-              {"data.on_missing_date", spec.on_missing_date},
-              {"model.max_length", spec.max_length},
-              {"tokenizer", spec.tokenizer_sha256}};
+  Json json = {{"data.profile", spec.profile},
+               {"data.time_mode", spec.time_mode},
+               {"data.cutoff_months", spec.cutoff_months},
+               {"data.apply_to", spec.apply_to},
+               {"data.boundary", spec.boundary},
+               {"data.on_missing_date", spec.on_missing_date},
+               {"model.max_length", spec.max_length},
+               {"tokenizer", spec.tokenizer_sha256}};
+  if (spec.is_packed()) return json;
+  json["rows"] = spec.rows;
+  json["data.truncation"] = spec.truncation;
+  json["model.num_classes"] = spec.class_sites;
+  return json;
 }
 
 StatusOr<StreamSpec> StreamSpecFromJson(const Json& json, const std::string& source) {
@@ -37,6 +42,22 @@ StatusOr<StreamSpec> StreamSpecFromJson(const Json& json, const std::string& sou
   ANAM_ASSIGN_OR_RETURN(spec.on_missing_date, JsonString(json, "data.on_missing_date", source));
   ANAM_RETURN_IF_ERROR(read_int("model.max_length", &spec.max_length));
   ANAM_ASSIGN_OR_RETURN(spec.tokenizer_sha256, JsonString(json, "tokenizer", source));
+  if (!json.contains("rows")) return spec;
+  ANAM_ASSIGN_OR_RETURN(spec.rows, JsonString(json, "rows", source));
+  if (spec.rows != "documents") {
+    return InvalidArgument(source, ": rows: expected documents, or no such key for packed rows");
+  }
+  ANAM_ASSIGN_OR_RETURN(spec.truncation, JsonString(json, "data.truncation", source));
+  const auto sites = json.find("model.num_classes");
+  if (sites == json.end() || !sites->is_array()) {
+    return InvalidArgument(source, ": model.num_classes: expected a list of sites");
+  }
+  for (const Json& site : *sites) {
+    if (!site.is_string()) {
+      return InvalidArgument(source, ": model.num_classes: expected a list of sites");
+    }
+    spec.class_sites.push_back(site.get<std::string>());
+  }
   return spec;
 }
 
@@ -47,7 +68,10 @@ std::vector<std::string> ChangedKeys(const StreamSpec& before, const StreamSpec&
   const Json new_values = ToJson(after);
   std::vector<std::string> changed;
   for (const auto& [key, value] : old_values.items()) {
-    if (new_values[key] != value) changed.push_back(key);
+    if (!new_values.contains(key) || new_values[key] != value) changed.push_back(key);
+  }
+  for (const auto& [key, value] : new_values.items()) {
+    if (!old_values.contains(key)) changed.push_back(key);
   }
   return changed;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What turns a shard set into token rows: the cut and the row length. Its digest, with the
+// What turns a shard set into token rows: the cut, the row length, and whether rows are packed
+// documents or one subject each. Its digest, with the
 // tokenizer's and the profile's, is the stream digest; a resume under another stream digest is
 // refused, naming the key that changed.
 #pragma once
@@ -21,6 +22,15 @@ struct StreamSpec {
   std::string on_missing_date = "error";  // data.on_missing_date: error | keep | drop
   int max_length = 0;                     // model.max_length: tokens in a row
   std::string tokenizer_sha256;           // digest of the tokenizer's files that decide ids
+  // packed: pretraining, nothing of a document is lost. documents: one subject a row, cut to
+  // max_length, with its class.
+  std::string rows = "packed";
+  std::string truncation = "newest";  // data.truncation, of documents
+  // Of documents: the sites of classes 1, 2, …; class 0 is the controls. Empty: every case is
+  // class 1.
+  std::vector<std::string> class_sites;
+
+  bool is_packed() const { return rows == "packed"; }
 
   bool operator==(const StreamSpec&) const = default;
 };

@@ -14,30 +14,33 @@
 namespace anamnesis::train {
 namespace {
 
-StatusOr<double> LaneLoss(adapter::TrainableModel& model, stream::Prefetcher& rows,
-                          int64_t num_rows, const EvaluateOptions& options) {
-  double sum = 0;
-  const at::Device device = model.flat_parameters().device();
+struct LaneSums {
+  double loss = 0, weight = 0;
+};
+
+StatusOr<LaneSums> SumLane(Learner& learner, stream::Prefetcher& rows, int64_t num_rows,
+                           const EvaluateOptions& options) {
+  LaneSums sums;
   for (int64_t begin = 0; begin < num_rows; begin += options.micro_batch_rows) {
     const int64_t end = std::min(num_rows, begin + options.micro_batch_rows);
-    std::vector<stream::PackedRow> packed;
-    std::vector<model::RowView> views;
-    packed.reserve(static_cast<size_t>(end - begin));
+    std::vector<stream::PackedRow> batch;
+    batch.reserve(static_cast<size_t>(end - begin));
     for (int64_t i = begin; i < end; ++i) {
       ANAM_ASSIGN_OR_RETURN(stream::PackedRow row, rows.Next());
-      packed.push_back(std::move(row));
-      views.push_back({packed.back().ids, packed.back().segment_lengths});
+      batch.push_back(std::move(row));
     }
-    sum += model.LossSum(model::PackBatch(views, device), {}).item<double>();
+    const LossSum sum = learner.Loss(batch, {});
+    sums.loss += sum.loss.item<double>();
+    sums.weight += sum.weight;
     if (options.alive) options.alive();
   }
-  return sum;
+  return sums;
 }
 
 }  // namespace
 
-StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group& group,
-                              stream::RowSource& source, const EvaluateOptions& options) {
+StatusOr<Evaluation> Evaluate(Learner& learner, collective::Group& group, stream::RowSource& source,
+                              const EvaluateOptions& options) {
   Evaluation result;
   const c10::NoGradGuard no_grad;
   const collective::LaneRange lanes =
@@ -52,17 +55,22 @@ StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group&
   }
   stream::Prefetcher rows(source, std::move(own_rows),
                           static_cast<size_t>(2 * options.micro_batch_rows));
-  std::vector<double> losses;
+  std::vector<double> losses, weights;
   for (int lane = lanes.begin; lane < lanes.end; ++lane) {
     const auto num = collective::RowsOfLane(lane, options.num_lanes, result.rows).size();
-    ANAM_ASSIGN_OR_RETURN(const double sum,
-                          LaneLoss(model, rows, static_cast<int64_t>(num), options));
-    losses.push_back(sum);
+    ANAM_ASSIGN_OR_RETURN(const LaneSums sums,
+                          SumLane(learner, rows, static_cast<int64_t>(num), options));
+    losses.push_back(sums.loss);
+    weights.push_back(sums.weight);
   }
+  const at::Device device = learner.flat_parameters().device();
   bool unused = false;
-  result.loss =
-      SumLaneLosses(group, options.num_lanes, losses, model.flat_parameters().device(), &unused) /
-      static_cast<double>(result.labels);
+  const double loss = SumLaneLosses(group, options.num_lanes, losses, device, &unused);
+  auto weight = static_cast<double>(result.labels);
+  if (learner.is_weighted()) {
+    weight = SumLaneLosses(group, options.num_lanes, weights, device, &unused);
+  }
+  result.loss = loss / weight;
   return result;
 }
 

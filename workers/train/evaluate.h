@@ -8,9 +8,9 @@
 #include <functional>
 
 #include "common/base/status.h"
-#include "workers/adapter/trainable.h"
 #include "workers/collective/group.h"
 #include "workers/stream/row_source.h"
+#include "workers/train/learner.h"
 
 namespace anamnesis::train {
 
@@ -21,14 +21,14 @@ struct EvaluateOptions {
 };
 
 struct Evaluation {
-  double loss = 0;  // mean over all labels of the split
+  double loss = 0;  // mean over all labels of the split, weighted as in a step
   int64_t labels = 0;
   int64_t rows = 0;
 };
 
 // Perplexity is exp(loss). `source` is at its only epoch, unshuffled. kInvalidArgument when the
 // split has no labels.
-StatusOr<Evaluation> Evaluate(adapter::TrainableModel& model, collective::Group& group,
-                              stream::RowSource& source, const EvaluateOptions& options);
+StatusOr<Evaluation> Evaluate(Learner& learner, collective::Group& group, stream::RowSource& source,
+                              const EvaluateOptions& options);
 
 }  // namespace anamnesis::train

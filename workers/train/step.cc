@@ -29,13 +29,13 @@ Status NotFinite(const char* what, double value, int64_t step) {
 
 }  // namespace
 
-StepRunner::StepRunner(const StepOptions& options, adapter::TrainableModel& model,
-                       collective::Group& group, AdamW& optimizer)
+StepRunner::StepRunner(const StepOptions& options, Learner& learner, collective::Group& group,
+                       AdamW& optimizer)
     : options_(options),
-      model_(model),
+      learner_(learner),
       group_(group),
       optimizer_(optimizer),
-      gradients_(group, model.flat_gradient(), options.num_lanes) {}
+      gradients_(group, learner.flat_gradient(), options.num_lanes) {}
 
 StatusOr<StepResult> StepRunner::Run(const StepInput& input) {
   StepResult result;
@@ -44,22 +44,30 @@ StatusOr<StepResult> StepRunner::Run(const StepInput& input) {
 }
 
 Status StepRunner::RunThrowing(const StepInput& input, StepResult* result) {
-  std::vector<double> losses;
+  std::vector<double> losses, weights;
   for (int lane = lanes().begin; lane < lanes().end; ++lane) {
-    model_.ZeroGradient();
-    double loss_sum = 0;
-    ANAM_RETURN_IF_ERROR(RunLane(lane, input, &loss_sum, &result->tokens));
-    losses.push_back(loss_sum);
+    learner_.ZeroGradient();
+    ANAM_ASSIGN_OR_RETURN(const LaneResult sums, RunLane(lane, input, &result->tokens));
+    losses.push_back(sums.loss);
+    weights.push_back(sums.weight);
     const c10::NoGradGuard no_grad;
-    gradients_.Push(model_.flat_gradient());
+    gradients_.Push(learner_.flat_gradient());
   }
   const c10::NoGradGuard no_grad;
   result->stop_requested = input.stop_requested;
-  result->loss = SumLaneLosses(group_, options_.num_lanes, losses,
-                               model_.flat_parameters().device(), &result->stop_requested) /
-                 static_cast<double>(input.num_labels);
+  const at::Device device = learner_.flat_parameters().device();
+  const double loss_sum =
+      SumLaneLosses(group_, options_.num_lanes, losses, device, &result->stop_requested);
   const at::Tensor gradient = gradients_.Sum(options_.exact);
   host_gradient_ = gradient.device().is_cpu() ? gradient : gradient.to(at::kCPU);
+  const auto num_labels = static_cast<double>(input.num_labels);
+  double weight = num_labels;
+  if (learner_.is_weighted()) {  // the lanes divided by the number of labels: weights were unknown
+    bool unused = false;
+    weight = SumLaneLosses(group_, options_.num_lanes, weights, device, &unused);
+    host_gradient_ = host_gradient_ * (num_labels / weight);
+  }
+  result->loss = loss_sum / weight;
   result->grad_norm = GradientNorm(Flat(host_gradient_));
   if (!std::isfinite(result->loss)) return NotFinite("loss", result->loss, input.step);
   if (!std::isfinite(result->grad_norm)) {
@@ -70,35 +78,35 @@ Status StepRunner::RunThrowing(const StepInput& input, StepResult* result) {
   return absl::OkStatus();
 }
 
-Status StepRunner::RunLane(int lane, const StepInput& input, double* loss_sum, int64_t* tokens) {
+StatusOr<StepRunner::LaneResult> StepRunner::RunLane(int lane, const StepInput& input,
+                                                     int64_t* tokens) {
+  LaneResult sums;
   const std::vector<int64_t> rows =
       collective::RowsOfLane(lane, options_.num_lanes, input.num_rows);
-  const at::Device device = model_.flat_parameters().device();
   for (size_t begin = 0; begin < rows.size(); begin += options_.micro_batch_rows) {
     const size_t end =
         std::min(rows.size(), begin + static_cast<size_t>(options_.micro_batch_rows));
-    std::vector<stream::PackedRow> packed;
-    std::vector<model::RowView> views;
+    std::vector<stream::PackedRow> batch;
     adapter::DropoutContext dropout{
         .seed = options_.seed, .step = input.step, .rows = {}, .training = true};
-    packed.reserve(end - begin);
+    batch.reserve(end - begin);
     for (size_t i = begin; i < end; ++i) {
       ANAM_ASSIGN_OR_RETURN(stream::PackedRow row, input.next_row());
       *tokens += row.num_tokens;
-      packed.push_back(std::move(row));
-      views.push_back({packed.back().ids, packed.back().segment_lengths});
-      dropout.rows.push_back({rows[i], static_cast<int64_t>(packed.back().ids.size())});
+      dropout.rows.push_back({rows[i], static_cast<int64_t>(row.ids.size())});
+      batch.push_back(std::move(row));
     }
-    const at::Tensor loss = model_.LossSum(model::PackBatch(views, device), dropout);
-    *loss_sum += loss.item<double>();
-    loss.backward(at::full_like(loss, 1.0 / static_cast<double>(input.num_labels)));
+    const LossSum sum = learner_.Loss(batch, dropout);
+    sums.loss += sum.loss.item<double>();
+    sums.weight += sum.weight;
+    sum.loss.backward(at::full_like(sum.loss, 1.0 / static_cast<double>(input.num_labels)));
     if (input.alive) input.alive();
   }
-  return absl::OkStatus();
+  return sums;
 }
 
 void StepRunner::Update(const StepInput& input, const at::Tensor& gradient) {
-  const at::Tensor& parameters = model_.flat_parameters();
+  const at::Tensor& parameters = learner_.flat_parameters();
   // One code path for all devices: on a GPU the adapter's masters make a round trip through the
   // host.
   const at::Tensor host = parameters.device().is_cpu() ? parameters : parameters.to(at::kCPU);

@@ -9,10 +9,10 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "workers/adapter/trainable.h"
 #include "workers/collective/group.h"
 #include "workers/stream/batch.h"
 #include "workers/train/lane_gradients.h"
+#include "workers/train/learner.h"
 #include "workers/train/optimizer.h"
 
 namespace anamnesis::train {
@@ -37,7 +37,7 @@ struct StepInput {
 };
 
 struct StepResult {
-  double loss = 0;              // mean over the labels of the global batch
+  double loss = 0;              // mean over the labels of the global batch, weighted as they are
   double grad_norm = 0;         // before clipping
   int64_t tokens = 0;           // of this rank
   bool stop_requested = false;  // on any rank
@@ -46,7 +46,7 @@ struct StepResult {
 class StepRunner {
  public:
   // Everything is borrowed.
-  StepRunner(const StepOptions& options, adapter::TrainableModel& model, collective::Group& group,
+  StepRunner(const StepOptions& options, Learner& learner, collective::Group& group,
              AdamW& optimizer);
 
   const collective::LaneRange& lanes() const { return gradients_.lanes(); }
@@ -56,12 +56,15 @@ class StepRunner {
   StatusOr<StepResult> Run(const StepInput& input);
 
  private:
-  Status RunLane(int lane, const StepInput& input, double* loss_sum, int64_t* tokens);
+  struct LaneResult {
+    double loss = 0, weight = 0;
+  };
+  StatusOr<LaneResult> RunLane(int lane, const StepInput& input, int64_t* tokens);
   Status RunThrowing(const StepInput& input, StepResult* result);
   void Update(const StepInput& input, const at::Tensor& gradient);
 
   StepOptions options_;
-  adapter::TrainableModel& model_;
+  Learner& learner_;
   collective::Group& group_;
   AdamW& optimizer_;
   LaneGradients gradients_;

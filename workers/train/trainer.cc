@@ -7,7 +7,10 @@
 #include <ctime>
 #include <utility>
 
+#include "workers/contract/fields.h"
+#include "workers/train/classifier_report.h"
 #include "workers/train/evaluate.h"
+#include "workers/train/score_split.h"
 
 namespace anamnesis::train {
 namespace {
@@ -101,24 +104,28 @@ Status Trainer::RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher
   report.tokens = result.tokens;
   report.labels = input.num_labels;
   ANAM_RETURN_IF_ERROR(channel_->Report("step", contract::ToJson(report)));
-  return LogTraining(report);
+  LogTraining(report);
+  return absl::OkStatus();
 }
 
-Status Trainer::LogTraining(const contract::StepReport& report) {
-  if (state_.global_step % plan_.training.logging_steps != 0) return absl::OkStatus();
+void Trainer::LogRow(Json row) {
+  for (Json& value : row) {  // what JSON has no number for is a text in trainer_state.json
+    if (value.is_number_float()) value = contract::fields::NumberToJson(value.get<double>());
+  }
+  state_.log_history.push_back(row);
+  if (trackers_ != nullptr) trackers_->Log(row);
+}
+
+void Trainer::LogTraining(const contract::StepReport& report) {
+  if (state_.global_step % plan_.training.logging_steps != 0) return;
   const double loss = state_.loss_sum_since_log / static_cast<double>(state_.steps_since_log);
   state_.loss_sum_since_log = 0;
   state_.steps_since_log = 0;
-  state_.log_history.push_back({{"epoch", state_.epoch},
-                                {"grad_norm", report.grad_norm},
-                                {"learning_rate", report.learning_rate},
-                                {"loss", loss},
-                                {"step", state_.global_step}});
-  if (events_ == nullptr) return absl::OkStatus();
-  return events_->Write(state_.global_step, {{"train/loss", loss},
-                                             {"train/grad_norm", report.grad_norm},
-                                             {"train/learning_rate", report.learning_rate},
-                                             {"train/epoch", state_.epoch}});
+  LogRow({{"epoch", state_.epoch},
+          {"grad_norm", report.grad_norm},
+          {"learning_rate", report.learning_rate},
+          {"loss", loss},
+          {"step", state_.global_step}});
 }
 
 StatusOr<Trainer::Next> Trainer::AfterStep(int64_t epoch, int64_t step_in_epoch) {
@@ -136,56 +143,104 @@ StatusOr<Trainer::Next> Trainer::AfterStep(int64_t epoch, int64_t step_in_epoch)
   return last || state_.stopped_early ? Next::kFinish : Next::kContinue;
 }
 
+int64_t Trainer::eval_rows() const {
+  return plan_.training.eval_batch_size > 0 ? plan_.training.eval_batch_size
+                                            : plan_.training.batch_size;
+}
+
+StatusOr<Trainer::TuningResult> Trainer::MeasureTuning(int64_t micro_batch) {
+  const EvaluateOptions options{.num_lanes = static_cast<int>(plan_.training.lanes),
+                                .micro_batch_rows = micro_batch,
+                                .alive = [this] { channel_->Alive(); }};
+  TuningResult result;
+  result.rows = tuning_rows_->num_rows();
+  if (learner_->num_classes() == 0) {
+    ANAM_ASSIGN_OR_RETURN(const Evaluation evaluation,
+                          Evaluate(*learner_, *group_, *tuning_rows_, options));
+    result.loss = evaluation.loss;
+    result.labels = evaluation.labels;
+    return result;
+  }
+  ANAM_ASSIGN_OR_RETURN(const metrics::ScoredSplit split,
+                        ScoreSplit(*learner_, *group_, *tuning_rows_, options));
+  result.metrics = MetricsOf(split);
+  result.labels = split.num_rows();
+  result.loss = result.metrics.at("loss");
+  result.metrics.erase("loss");
+  return result;
+}
+
+bool Trainer::TakeBest(const TuningResult& result) {
+  const auto auroc = result.metrics.find("auroc");
+  const bool by_auroc = auroc != result.metrics.end();
+  const double value = by_auroc ? auroc->second : result.loss;
+  const bool better =
+      !state_.best_metric || (by_auroc ? value > *state_.best_metric : value < *state_.best_metric);
+  if (!better) return false;
+  state_.best_metric = value;
+  state_.best_global_step = state_.global_step;
+  return true;
+}
+
 Status Trainer::EvaluateTuning() {
   const absl::Duration begin = clock_.Monotonic();
-  const int64_t micro_batch = plan_.training.eval_batch_size > 0 ? plan_.training.eval_batch_size
-                                                                 : plan_.training.batch_size;
-  ANAM_ASSIGN_OR_RETURN(const Evaluation evaluation,
-                        Evaluate(*model_, *group_, *tuning_rows_,
-                                 {.num_lanes = static_cast<int>(plan_.training.lanes),
-                                  .micro_batch_rows = micro_batch,
-                                  .alive = [this] { channel_->Alive(); }}));
+  const int64_t micro_batch = eval_rows();
+  ANAM_ASSIGN_OR_RETURN(const TuningResult result, MeasureTuning(micro_batch));
   const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin);
-  if (!std::isfinite(evaluation.loss)) {
-    return InvalidArgument("step ", state_.global_step, ": the evaluation loss is ",
-                           evaluation.loss, "; lower training.learning_rate");
+  if (!std::isfinite(result.loss)) {
+    return InvalidArgument("step ", state_.global_step, ": the evaluation loss is ", result.loss,
+                           "; lower training.learning_rate");
   }
-  if (!state_.best_metric || evaluation.loss < *state_.best_metric) {
-    state_.best_metric = evaluation.loss;
-    state_.best_global_step = state_.global_step;
-    state_.evaluations_without_improvement = 0;
-  } else {
-    ++state_.evaluations_without_improvement;
-  }
+  int64_t& without_improvement = state_.evaluations_without_improvement;
+  without_improvement = TakeBest(result) ? 0 : without_improvement + 1;
   const int64_t patience = plan_.training.early_stopping_patience;
-  state_.stopped_early = patience > 0 && state_.evaluations_without_improvement >= patience;
-  const double perplexity = std::exp(evaluation.loss);
-  state_.log_history.push_back(
-      {{"epoch", state_.epoch},
-       {"eval_loss", evaluation.loss},
-       {"eval_perplexity", std::isfinite(perplexity) ? Json(perplexity) : Json("inf")},
-       {"eval_runtime", seconds},
-       {"eval_samples_per_second", static_cast<double>(evaluation.rows) / std::max(seconds, 1e-9)},
-       {"eval_steps_per_second",
-        std::ceil(static_cast<double>(evaluation.rows) / static_cast<double>(micro_batch)) /
-            std::max(seconds, 1e-9)},
-       {"step", state_.global_step}});
+  state_.stopped_early = patience > 0 && without_improvement >= patience;
+  const auto rows = static_cast<double>(result.rows);
+  const double steps = std::ceil(rows / static_cast<double>(micro_batch));
+  Json row = {{"epoch", state_.epoch},
+              {"eval_loss", result.loss},
+              {"eval_runtime", seconds},
+              {"eval_samples_per_second", rows / std::max(seconds, 1e-9)},
+              {"eval_steps_per_second", steps / std::max(seconds, 1e-9)},
+              {"step", state_.global_step}};
+  if (learner_->num_classes() == 0) {
+    const double perplexity = std::exp(result.loss);
+    row["eval_perplexity"] = std::isfinite(perplexity) ? Json(perplexity) : Json("inf");
+  }
+  for (const auto& [name, value] : result.metrics) row["eval_" + name] = value;
+  LogRow(row);
   if (!is_first()) return absl::OkStatus();
   contract::EvalReport report;
   report.step = state_.global_step;
   report.epoch = state_.epoch;
-  report.loss = evaluation.loss;
-  report.labels = evaluation.labels;
+  report.loss = result.loss;
+  report.labels = result.labels;
   report.seconds = seconds;
-  ANAM_RETURN_IF_ERROR(channel_->Report("eval", contract::ToJson(report)));
-  if (events_ == nullptr) return absl::OkStatus();
-  return events_->Write(state_.global_step,
-                        {{"eval/loss", evaluation.loss}, {"eval/perplexity", perplexity}});
+  report.metrics = result.metrics;
+  return channel_->Report("eval", contract::ToJson(report));
+}
+
+StatusOr<Json> Trainer::EvaluateAtEnd() {
+  const EvaluateOptions options{.num_lanes = static_cast<int>(plan_.training.lanes),
+                                .micro_batch_rows = eval_rows(),
+                                .alive = [this] { channel_->Alive(); }};
+  std::optional<metrics::ScoredSplit> tuning, held_out;
+  if (tuning_rows_ != nullptr) {
+    ANAM_ASSIGN_OR_RETURN(tuning, ScoreSplit(*learner_, *group_, *tuning_rows_, options));
+  }
+  if (held_out_rows_ != nullptr) {
+    ANAM_ASSIGN_OR_RETURN(held_out, ScoreSplit(*learner_, *group_, *held_out_rows_, options));
+  }
+  return EvaluationJson(tuning, held_out, plan_.training.seed);
 }
 
 Status Trainer::ReportDone() {
   done_.step = state_.global_step;
   done_.tokens_trained = state_.num_input_tokens_seen;
+  if (trackers_ != nullptr) {
+    done_.tracker_failures = trackers_->num_failures();
+    done_.tracker_failure = trackers_->first_failure();
+  }
   if (done_.steps_executed > 0) done_.train_loss /= static_cast<double>(done_.steps_executed);
   return channel_->Report("done", contract::ToJson(done_));
 }

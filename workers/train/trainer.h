@@ -8,6 +8,8 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,16 +17,16 @@
 
 #include "common/base/clock.h"
 #include "common/base/status.h"
-#include "workers/adapter/trainable.h"
 #include "workers/checkpoint/checkpoint.h"
 #include "workers/collective/group.h"
 #include "workers/contract/plan.h"
 #include "workers/contract/report.h"
 #include "workers/stream/prefetch.h"
 #include "workers/stream/row_source.h"
-#include "workers/track/event_writer.h"
+#include "workers/track/trackers.h"
 #include "workers/track/trainer_state.h"
 #include "workers/train/epoch_rows.h"
+#include "workers/train/learner.h"
 #include "workers/train/optimizer.h"
 #include "workers/train/rank_channel.h"
 #include "workers/train/schedule.h"
@@ -51,7 +53,7 @@ class Trainer {
   Status Run();
 
   const track::TrainerState& state() const { return state_; }
-  const adapter::TrainableModel& model() const { return *model_; }
+  const Learner& learner() const { return *learner_; }
 
  private:
   enum class Next { kContinue, kFinish, kStop };
@@ -65,7 +67,7 @@ class Trainer {
   Status ReportStarted();
   Status OpenRows();
   Status FormGroup();
-  Status OpenLogs();
+  void OpenTrackers();
   Status LoadCheckpoint();
   Status CheckSameRun(const checkpoint::Manifest& manifest) const;
   Status SeekCursor();
@@ -73,14 +75,28 @@ class Trainer {
   StatusOr<Next> RunEpoch(int64_t epoch, int64_t first_step);
   Status RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher& rows);
   StatusOr<Next> AfterStep(int64_t epoch, int64_t step_in_epoch);
-  Status LogTraining(const contract::StepReport& report);
+  void LogTraining(const contract::StepReport& report);
+  void LogRow(Json row);  // to log_history and the trackers
+  struct TuningResult {
+    double loss = 0;
+    int64_t labels = 0, rows = 0;
+    std::map<std::string, double> metrics;  // of classifiers
+  };
+  StatusOr<TuningResult> MeasureTuning(int64_t micro_batch);
+  // Whether this is the best evaluation so far: by AUROC where there is one, else by the loss.
+  bool TakeBest(const TuningResult& result);
   Status EvaluateTuning();
+  // Classifiers, at the end: evaluation.json of tuning and held_out.
+  StatusOr<Json> EvaluateAtEnd();
+  int64_t eval_rows() const;
   Status ReportDone();
   // trainer_save.cc
   Status SaveCheckpoint(int64_t epoch, int64_t step_in_epoch);
   Status SaveFinalModel();
   // Stages and asks for the commit.
-  Status SaveAs(const std::string& name, const checkpoint::Manifest& manifest, bool with_optimizer);
+  // `write_more` adds to the model's files and the trainer's state.
+  Status SaveAs(const std::string& name, const checkpoint::Manifest& manifest,
+                const std::function<Status(const std::string& staging)>& write_more);
   // Publishes what is granted, waiting up to `patience` for each answer.
   Status SettleCommits(std::chrono::milliseconds patience);
   Status SettleAll();
@@ -100,14 +116,15 @@ class Trainer {
   checkpoint::Environment environment_;
   std::string bits_not_guaranteed_;  // why a resumed run's bits may differ; "" when they may not
   std::unique_ptr<collective::Group> group_;
-  std::unique_ptr<adapter::TrainableModel> model_;
+  std::unique_ptr<Learner> learner_;
   stream::StreamSpec stream_;  // plan_.data.stream, parsed
   std::unique_ptr<stream::RowSource> train_rows_;
-  std::unique_ptr<stream::RowSource> tuning_rows_;  // null without a tuning split
+  std::unique_ptr<stream::RowSource> tuning_rows_;    // null without a tuning split
+  std::unique_ptr<stream::RowSource> held_out_rows_;  // null but for classifiers with that split
   std::optional<AdamW> optimizer_;
   std::optional<Schedule> schedule_;
   std::unique_ptr<StepRunner> step_runner_;
-  std::unique_ptr<track::EventWriter> events_;  // rank 0
+  std::unique_ptr<track::Trackers> trackers_;  // rank 0
   track::TrainerState state_;
   int64_t first_epoch_ = 0;          // of the cursor
   int64_t first_step_in_epoch_ = 0;  // of the cursor

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <utility>
 #include <vector>
 
@@ -37,8 +38,7 @@ Status Trainer::Open() {
   ANAM_RETURN_IF_ERROR(FormGroup());
   ANAM_RETURN_IF_ERROR(OpenRows());
   const at::Device device = plan_.gang.device == "cuda" ? at::Device(at::kCUDA, 0) : at::kCPU;
-  ANAM_ASSIGN_OR_RETURN(
-      model_, adapter::TrainableModel::Load(plan_.model, plan_.lora, plan_.training.seed, device));
+  ANAM_ASSIGN_OR_RETURN(learner_, OpenLearner(plan_, device));
   return Begin();
 }
 
@@ -51,7 +51,7 @@ Status Trainer::Rejoin(const contract::TrainPlan& plan) {
   }
   step_runner_.reset();
   group_.reset();
-  events_.reset();
+  trackers_.reset();
   commits_.clear();
   plan_ = plan;
   state_ = {};
@@ -59,7 +59,7 @@ Status Trainer::Rejoin(const contract::TrainPlan& plan) {
   last_evaluation_.reset();
   last_saved_step_ = -1;
   stop_requested_ = false;
-  model_->ZeroGradient();
+  learner_->ZeroGradient();
   ANAM_RETURN_IF_ERROR(CheckPlan());
   ANAM_RETURN_IF_ERROR(ReportStarted());
   const AliveScope alive(*channel_);
@@ -68,12 +68,7 @@ Status Trainer::Rejoin(const contract::TrainPlan& plan) {
 }
 
 Status Trainer::Begin() {
-  std::vector<ParameterSpan> layout;
-  for (const adapter::NamedParameter& parameter : model_->parameters()) {
-    layout.push_back(
-        {parameter.name, parameter.offset, parameter.master.numel(), DecaysWeight(parameter.name)});
-  }
-  optimizer_.emplace(AdamWOptions{.weight_decay = plan_.training.weight_decay}, std::move(layout));
+  optimizer_.emplace(AdamWOptions{.weight_decay = plan_.training.weight_decay}, learner_->Layout());
   ANAM_ASSIGN_OR_RETURN(
       schedule_, Schedule::Create({plan_.training.lr_scheduler_type, plan_.training.learning_rate,
                                    plan_.training.warmup_steps, plan_.training.total_steps}));
@@ -86,21 +81,25 @@ Status Trainer::Begin() {
   if (is_first()) ANAM_RETURN_IF_ERROR(checkpoint::RemoveStaging(plan_.output.directory));
   if (!plan_.output.resume_checkpoint.empty()) ANAM_RETURN_IF_ERROR(LoadCheckpoint());
   ANAM_RETURN_IF_ERROR(SeekCursor());
-  ANAM_RETURN_IF_ERROR(OpenLogs());
+  OpenTrackers();
   step_runner_ =
       std::make_unique<StepRunner>(StepOptions{.num_lanes = static_cast<int>(plan_.training.lanes),
                                                .micro_batch_rows = plan_.training.batch_size,
                                                .max_grad_norm = plan_.training.max_grad_norm,
                                                .seed = plan_.training.seed,
                                                .exact = plan_.training.determinism == "exact"},
-                                   *model_, *group_, *optimizer_);
+                                   *learner_, *group_, *optimizer_);
   return absl::OkStatus();
 }
 
 Status Trainer::CheckPlan() const {
   const auto& gang = plan_.gang;
   const auto& training = plan_.training;
-  if (plan_.task != "pretrain_llm") return Unimplemented("task: ", plan_.task, " is not built yet");
+  if (plan_.output.wandb.enabled && plan_.output.wandb.mode != "offline") {
+    return Unimplemented("wandb.mode: ", plan_.output.wandb.mode,
+                         " is not built yet; leave it out: the run is written offline, and the "
+                         "`wandb sync` line at its end sends it");
+  }
   if (training.engine != "reference") {
     return Unimplemented("training.engine: ", training.engine, " is not built yet");
   }
@@ -190,23 +189,38 @@ Status Trainer::OpenRows() {
                                    .seed = plan_.training.seed,
                                    .shuffle = true};
   ANAM_ASSIGN_OR_RETURN(train_rows_, stream::RowSource::Open(options));
+  options.shuffle = false;
+  if (!data.held_out_index.empty()) {
+    options.split = data.held_out_split;
+    options.index_path = data.held_out_index;
+    ANAM_ASSIGN_OR_RETURN(held_out_rows_, stream::RowSource::Open(options));
+  }
   if (data.tuning_index.empty()) return absl::OkStatus();
   options.split = data.tuning_split;
   options.index_path = data.tuning_index;
-  options.shuffle = false;
   ANAM_ASSIGN_OR_RETURN(tuning_rows_, stream::RowSource::Open(options));
-  return tuning_rows_->SelectEpoch(0);
+  return absl::OkStatus();
 }
 
-Status Trainer::OpenLogs() {
-  if (!is_first() || plan_.output.tensorboard_directory.empty()) return absl::OkStatus();
-  track::LastSteps written;
-  if (!plan_.output.resume_checkpoint.empty()) {
-    ANAM_ASSIGN_OR_RETURN(written, track::LastStepsIn(plan_.output.tensorboard_directory));
+// What goes wrong with a tracker never stops the training: a text that cannot be read is left
+// empty.
+void Trainer::OpenTrackers() {
+  if (!is_first()) return;
+  const contract::OutputPlan& output = plan_.output;
+  track::TrackersStart start;
+  start.tensorboard_directory = output.tensorboard_directory;
+  start.args_text = output.resolved_spec.dump(2, ' ', false, Json::error_handler_t::replace);
+  start.model_config_text = ReadFile(plan_.model.directory + "/config.json").value_or("");
+  if (output.wandb.enabled) {
+    start.wandb = {.plan = output.wandb,
+                   .run_id = plan_.gang.run_id,
+                   .attempt = plan_.gang.epoch,
+                   .config = output.resolved_spec,
+                   .log_history = state_.log_history};
   }
-  ANAM_ASSIGN_OR_RETURN(events_, track::EventWriter::Open(plan_.output.tensorboard_directory,
-                                                          std::move(written), clock_));
-  return absl::OkStatus();
+  trackers_ = std::make_unique<track::Trackers>(start, clock_, [](const std::string& text) {
+    std::fprintf(stderr, "anamnesis-rank: %s\n", text.c_str());
+  });
 }
 
 Status Trainer::CheckSameRun(const checkpoint::Manifest& manifest) const {
@@ -244,7 +258,7 @@ Status Trainer::LoadCheckpoint() {
   const std::string& directory = plan_.output.resume_checkpoint;
   ANAM_ASSIGN_OR_RETURN(const checkpoint::Manifest manifest, checkpoint::OpenVerified(directory));
   ANAM_RETURN_IF_ERROR(CheckSameRun(manifest));
-  ANAM_RETURN_IF_ERROR(model_->LoadAdapter(directory));
+  ANAM_RETURN_IF_ERROR(learner_->Load(directory));
   int64_t updates = 0;
   ANAM_RETURN_IF_ERROR(checkpoint::ReadOptimizer(directory + "/" + checkpoint::kOptimizerName,
                                                  &updates, OptimizerTensors()));

@@ -6,6 +6,7 @@
 
 #include "common/io/file.h"
 #include "workers/train/trainer.h"
+#include "workers/train/whole_model_files.h"
 
 namespace anamnesis::train {
 namespace {
@@ -14,6 +15,7 @@ namespace {
 constexpr std::chrono::milliseconds kCommitPatience{1000};
 constexpr std::chrono::milliseconds kForever = std::chrono::hours(24 * 365);
 constexpr size_t kMaxPendingCommits = 8;
+constexpr char kEvaluationName[] = "evaluation.json";
 
 }  // namespace
 
@@ -52,6 +54,7 @@ checkpoint::Manifest Trainer::MakeManifest(int64_t epoch, int64_t step_in_epoch)
   manifest.subject_hashes_sha256 = plan_.data.subject_hashes_sha256;
   manifest.splits_read = {plan_.data.train_split};
   if (tuning_rows_ != nullptr) manifest.splits_read.push_back(plan_.data.tuning_split);
+  if (held_out_rows_ != nullptr) manifest.splits_read.push_back(plan_.data.held_out_split);
   std::sort(manifest.splits_read.begin(), manifest.splits_read.end());
   manifest.engine = plan_.training.engine;
   manifest.determinism = plan_.training.determinism;
@@ -76,7 +79,10 @@ Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
     const bool end_of_epoch = step_in_epoch + 1 == CurrentEpoch().num_steps();
     const checkpoint::Manifest manifest =
         end_of_epoch ? MakeManifest(epoch + 1, 0) : MakeManifest(epoch, step_in_epoch + 1);
-    ANAM_RETURN_IF_ERROR(SaveAs(name, manifest, /*with_optimizer=*/true));
+    ANAM_RETURN_IF_ERROR(SaveAs(name, manifest, [&](const std::string& staging) {
+      return checkpoint::WriteOptimizer(staging + "/" + checkpoint::kOptimizerName,
+                                        optimizer_->steps(), OptimizerTensors());
+    }));
     // While the coordinator is away the training goes on, with the checkpoint staged; only many of
     // them hold it up.
     const bool is_away = commits_.size() > 1;
@@ -91,47 +97,58 @@ Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
 
 Status Trainer::SaveFinalModel() {
   const AliveScope alive(*channel_);
+  Json evaluation;  // on every rank: all of them score
+  if (learner_->num_classes() > 0) {
+    ANAM_ASSIGN_OR_RETURN(evaluation, EvaluateAtEnd());
+  }
   if (is_first()) {
     ANAM_RETURN_IF_ERROR(SettleAll());
     const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin_);
     const auto steps = static_cast<double>(state_.global_step);
-    state_.log_history.push_back(
-        {{"epoch", state_.epoch},
-         {"step", state_.global_step},
-         {"total_flos", 0},
-         {"train_loss", state_.global_step > 0 ? state_.loss_sum / steps : 0.0},
-         {"train_runtime", seconds},
-         {"train_samples_per_second",
-          static_cast<double>(done_.steps_executed * rows_per_step()) / std::max(seconds, 1e-9)},
-         {"train_steps_per_second",
-          static_cast<double>(done_.steps_executed) / std::max(seconds, 1e-9)}});
+    LogRow({{"epoch", state_.epoch},
+            {"step", state_.global_step},
+            {"total_flos", 0},
+            {"train_loss", state_.global_step > 0 ? state_.loss_sum / steps : 0.0},
+            {"train_runtime", seconds},
+            {"train_samples_per_second",
+             static_cast<double>(done_.steps_executed * rows_per_step()) / std::max(seconds, 1e-9)},
+            {"train_steps_per_second",
+             static_cast<double>(done_.steps_executed) / std::max(seconds, 1e-9)}});
     checkpoint::Manifest manifest = MakeManifest(plan_.training.epochs, 0);
     manifest.kind = "final_model";
-    ANAM_RETURN_IF_ERROR(SaveAs(checkpoint::kFinalModelName, manifest, /*with_optimizer=*/false));
+    const auto write_more = [&](const std::string& staging) -> Status {
+      if (contract::TrainsWholeModel(plan_)) {
+        ANAM_RETURN_IF_ERROR(WriteWholeModelFiles(staging, plan_));
+      }
+      if (evaluation.is_null() || evaluation.empty()) return absl::OkStatus();
+      return WriteFileDurably(staging + "/" + kEvaluationName, evaluation.dump(2) + "\n");
+    };
+    ANAM_RETURN_IF_ERROR(SaveAs(checkpoint::kFinalModelName, manifest, write_more));
     ANAM_RETURN_IF_ERROR(SettleAll());
+    if (trackers_ != nullptr) trackers_->Finish();
+    const checkpoint::FinalModel final_model =
+        checkpoint::FinalModelOf(plan_.output.directory, contract::TrainsWholeModel(plan_));
     ANAM_ASSIGN_OR_RETURN(done_.final_sha256,
-                          FileSha256(Cat(plan_.output.directory, "/", checkpoint::kFinalModelName,
-                                         "/adapter_model.safetensors")));
+                          FileSha256(final_model.directory + "/" + learner_->main_file()));
   }
   group_->Barrier();
   return absl::OkStatus();
 }
 
 Status Trainer::SaveAs(const std::string& name, const checkpoint::Manifest& manifest,
-                       bool with_optimizer) {
+                       const std::function<Status(const std::string& staging)>& write_more) {
   const absl::Duration begin = clock_.Monotonic();
   checkpoint::SaveOptions options;
   options.output_directory = plan_.output.directory;
   options.name = name;
+  options.whole = contract::TrainsWholeModel(plan_);
   options.manifest = manifest;
   options.model_directory = plan_.model.directory;
   options.write_files = [&](const std::string& staging) -> Status {
-    ANAM_RETURN_IF_ERROR(model_->SaveAdapter(staging));
+    ANAM_RETURN_IF_ERROR(learner_->Save(staging));
     ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + checkpoint::kTrainerStateName,
                                           track::TrainerStateText(state_)));
-    if (!with_optimizer) return absl::OkStatus();
-    return checkpoint::WriteOptimizer(staging + "/" + checkpoint::kOptimizerName,
-                                      optimizer_->steps(), OptimizerTensors());
+    return write_more(staging);
   };
   ANAM_ASSIGN_OR_RETURN(const checkpoint::Staged staged, checkpoint::Stage(options));
   ANAM_RETURN_IF_ERROR(channel_->StartCommit(state_.global_step, name, staged.sha256));

@@ -19,13 +19,30 @@ using ::testing::HasSubstr;
 struct Effect {
   const char* value;   // not the default, as of --set
   const char* effect;  // plan:<field>, plan:<section>, metric:<name>, file:<what>, or refused
+  Task task = Task::kPretrainLlm;
 };
 
-const std::map<std::string, Effect>& Effects() {
-  static const auto* effects = new std::map<std::string, Effect>{
+using EffectTable = std::map<std::string, Effect>;
+
+EffectTable EffectsOnTrackers() {
+  return {
+      {"wandb.enabled", {"true", "plan:output.wandb.enabled"}},
+      {"wandb.project", {"p", "plan:output.wandb.project"}},
+      {"wandb.run_name", {"r", "plan:output.wandb.run_name"}},
+      {"wandb.mode", {"disabled", "plan:output.wandb.mode"}},
+      {"wandb.entity", {"e", "plan:output.wandb.entity"}},
+      {"wandb.group", {"g", "plan:output.wandb.group"}},
+      {"wandb.job_type", {"j", "plan:output.wandb.job_type"}},
+      {"wandb.notes", {"n", "plan:output.wandb.notes"}},
+      {"wandb.tags", {"[t]", "plan:output.wandb.tags"}},
+  };
+}
+
+EffectTable EffectsOnTheRest() {
+  return {
       {"model.model_name", {"/models/other", "plan:model.name"}},
       {"model.max_length", {"64", "plan:data.stream.max_length"}},
-      {"model.num_classes", {"2", "refused"}},
+      {"model.num_classes", {"3", "plan:classifier.class_names", Task::kFinetuneBert}},
       {"model.revision", {"abc", "plan:model.directory"}},
       {"model.pretrained_checkpoint", {"/x", "refused"}},
       {"model.head_type", {"linear", "refused"}},
@@ -69,7 +86,7 @@ const std::map<std::string, Effect>& Effects() {
       {"training.weight_decay", {"0.1", "plan:training.weight_decay"}},
       {"training.gradient_accumulation_steps", {"2", "plan:training.gradient_accumulation_steps"}},
       {"training.gradient_checkpointing", {"true", "refused"}},
-      {"training.load_in_4bit", {"true", "refused"}},
+      {"training.load_in_4bit", {"true", "plan:model.quantisation"}},
       {"training.fp16", {"true", "refused"}},
       {"training.bf16", {"true", "plan:model.dtype"}},
       {"training.warmup_steps", {"3", "plan:training.warmup_steps"}},
@@ -85,15 +102,21 @@ const std::map<std::string, Effect>& Effects() {
       {"training.eval_batch_size", {"3", "plan:training.eval_batch_size"}},
       {"training.save_total_limit", {"3", "plan:training.save_total_limit"}},
       {"training.early_stopping_patience", {"3", "plan:training.early_stopping_patience"}},
-      {"training.loss", {"focal", "refused"}},
-      {"training.class_weights", {"[1, 2]", "refused"}},
+      {"training.loss", {"focal", "plan:classifier.loss", Task::kFinetuneBert}},
+      {"training.focal_gamma", {"3", "plan:classifier.focal_gamma", Task::kFinetuneBert}},
+      {"training.class_weights", {"[1, 2]", "plan:classifier.class_weights", Task::kFinetuneBert}},
       {"resources.ranks", {"2", "plan:gang.num_ranks"}},
       {"resources.ranks_per_node", {"2", "refused"}},
-      {"wandb.enabled", {"true", "refused"}},
-      {"wandb.project", {"p", "refused"}},
-      {"wandb.run_name", {"r", "refused"}},
       {"audit", {"strict", "refused"}},
   };
+}
+
+const EffectTable& Effects() {
+  static const auto* effects = [] {
+    auto* all = new EffectTable(EffectsOnTheRest());
+    all->merge(EffectsOnTrackers());
+    return all;
+  }();
   return *effects;
 }
 
@@ -103,7 +126,9 @@ Json MembersOf(const JobConfig& job) {
   const DataSection& data = job.data;
   const TrainingSection& training = job.training;
   const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(); };
-  return {{"model", {job.model.model_name, job.model.max_length, job.model.revision}},
+  return {{"model",
+           {job.model.model_name, job.model.max_length, job.model.revision, job.model.num_classes}},
+          {"wandb", job.resolved.at("wandb")},
           {"data",
            {data.data_dir, data.vocab_filepath, data.labels_filepath, data.medical_lookup_filepath,
             data.lab_lookup_filepath, data.region_lookup_filepath, data.time_lookup_filepath,
@@ -138,8 +163,15 @@ Json MembersOf(const JobConfig& job) {
             training.max_grad_norm,
             or_null(training.eval_batch_size),
             training.save_total_limit,
-            training.early_stopping_patience}},
+            training.early_stopping_patience,
+            training.loss,
+            training.focal_gamma,
+            training.class_weights}},
           {"job", {job.wandb_enabled, or_null(job.ranks), job.audit}}};
+}
+
+StatusOr<JobConfig> LoadTask(Task task, const std::vector<std::string>& overrides) {
+  return Load(kSmall, overrides, task);
 }
 
 TEST(EveryKey, HasARowInTheTableOfEffects) {
@@ -150,10 +182,10 @@ TEST(EveryKey, HasARowInTheTableOfEffects) {
 }
 
 TEST(EveryKey, ChangesTheJobOrIsRefused) {
-  const auto before = Load(kSmall);
-  ASSERT_TRUE(before.ok()) << before.status();
   for (const auto& [key, effect] : Effects()) {
-    const auto after = LoadWith({Cat(key, "=", effect.value)});
+    const auto before = LoadTask(effect.task, {});
+    ASSERT_TRUE(before.ok()) << before.status();
+    const auto after = LoadTask(effect.task, {Cat(key, "=", effect.value)});
     if (std::string(effect.effect) == "refused") {
       EXPECT_EQ(after.status().code(), absl::StatusCode::kUnimplemented) << key;
       EXPECT_THAT(MessageOf(after.status()), HasSubstr("not built yet")) << key;
@@ -174,7 +206,9 @@ TEST(EveryKey, HasHelpAndADefaultOfItsType) {
     const Json fallback = DefaultOf(row);
     if (fallback.is_null()) continue;
     const std::string text = fallback.is_string() ? fallback.get<std::string>() : fallback.dump();
-    const auto job = LoadWith({Cat(row.path, "=", text)});
+    const Task task =
+        Contains(row.tasks, Task::kPretrainLlm) ? Task::kPretrainLlm : Task::kFinetuneBert;
+    const auto job = LoadTask(task, {Cat(row.path, "=", text)});
     EXPECT_TRUE(job.ok()) << row.path << ": " << job.status();
   }
 }

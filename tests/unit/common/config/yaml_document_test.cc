@@ -13,7 +13,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-std::string ErrorOf(const std::string& text) {
+std::string YamlErrorOf(const std::string& text) {
   const Status status = ParseYaml(text, "a.yaml").status();
   return status.code() == absl::StatusCode::kInvalidArgument ? MessageOf(status) : "no error";
 }
@@ -46,23 +46,23 @@ TEST(ParseYaml, AcceptsAByteOrderMarkAndWindowsLines) {
 }
 
 TEST(ParseYaml, PlacesASyntaxError) {
-  EXPECT_THAT(ErrorOf("a: 1\nb: [1, 2\nc: 3\n"), StartsWith("a.yaml:3:"));
-  EXPECT_THAT(ErrorOf("a: 1\nb: 'open\nc: 2\n"), HasSubstr("a.yaml:2:4: the quotation"));
-  EXPECT_THAT(ErrorOf("a: \"open"), HasSubstr("a.yaml:1:4: the quotation"));
-  EXPECT_THAT(ErrorOf("a: 1\n\tb: 2\n"), StartsWith("a.yaml:2:"));
+  EXPECT_THAT(YamlErrorOf("a: 1\nb: [1, 2\nc: 3\n"), StartsWith("a.yaml:3:"));
+  EXPECT_THAT(YamlErrorOf("a: 1\nb: 'open\nc: 2\n"), HasSubstr("a.yaml:2:4: the quotation"));
+  EXPECT_THAT(YamlErrorOf("a: \"open"), HasSubstr("a.yaml:1:4: the quotation"));
+  EXPECT_THAT(YamlErrorOf("a: 1\n\tb: 2\n"), StartsWith("a.yaml:2:"));
 }
 
 TEST(ParseYaml, PlacesTextThatIsNotUtf8) {
-  EXPECT_THAT(ErrorOf("a: 1\nb: \xff\n"), HasSubstr("a.yaml:2:4: byte 8 is not valid UTF-8"));
+  EXPECT_THAT(YamlErrorOf("a: 1\nb: \xff\n"), HasSubstr("a.yaml:2:4: byte 8 is not valid UTF-8"));
   for (const char* bad : {"\xC0\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"}) {
-    EXPECT_THAT(ErrorOf(bad), HasSubstr("not valid UTF-8"));
+    EXPECT_THAT(YamlErrorOf(bad), HasSubstr("not valid UTF-8"));
   }
   EXPECT_TRUE(ParseYaml("a: \xE2\x82\xAC\n", "a.yaml").ok());
 }
 
 TEST(ParseYaml, RefusesControlCharacters) {
-  EXPECT_THAT(ErrorOf(std::string("a: \x04 b", 7)), HasSubstr("control character"));
-  EXPECT_THAT(ErrorOf(std::string("a\0b", 3)), HasSubstr("control character"));
+  EXPECT_THAT(YamlErrorOf(std::string("a: \x04 b", 7)), HasSubstr("control character"));
+  EXPECT_THAT(YamlErrorOf(std::string("a\0b", 3)), HasSubstr("control character"));
 }
 
 TEST(ParseYaml, KeepsTheLastTextAsItIs) {
@@ -72,8 +72,8 @@ TEST(ParseYaml, KeepsTheLastTextAsItIs) {
 }
 
 TEST(ParseYaml, RefusesTagsAndSecondDocuments) {
-  EXPECT_THAT(ErrorOf("a: !!python/object:os.system x\n"), HasSubstr("tags are not supported"));
-  EXPECT_THAT(ErrorOf("a: 1\n---\nb: 2\n"), HasSubstr("more than one YAML document"));
+  EXPECT_THAT(YamlErrorOf("a: !!python/object:os.system x\n"), HasSubstr("tags are not supported"));
+  EXPECT_THAT(YamlErrorOf("a: 1\n---\nb: 2\n"), HasSubstr("more than one YAML document"));
 }
 
 TEST(ParseYaml, CopiesAliases) {
@@ -84,8 +84,8 @@ TEST(ParseYaml, CopiesAliases) {
 }
 
 TEST(ParseYaml, RefusesAliasesToNothingAndToThemselves) {
-  EXPECT_THAT(ErrorOf("a: *x\n"), StartsWith("a.yaml:1:"));
-  EXPECT_THAT(ErrorOf("a: &x [*x]\n"), HasSubstr("part of"));
+  EXPECT_THAT(YamlErrorOf("a: *x\n"), StartsWith("a.yaml:1:"));
+  EXPECT_THAT(YamlErrorOf("a: &x [*x]\n"), HasSubstr("part of"));
 }
 
 TEST(ParseYaml, AnAliasBombIsBounded) {
@@ -96,22 +96,22 @@ TEST(ParseYaml, AnAliasBombIsBounded) {
     for (int j = 1; j < 10; ++j) text += ", " + last;
     text += "]\n";
   }
-  EXPECT_THAT(ErrorOf(text), HasSubstr("more than 20000 values"));
+  EXPECT_THAT(YamlErrorOf(text), HasSubstr("more than 20000 values"));
 }
 
 TEST(ParseYaml, ALongTextIsNotRepeatedByAliases) {
   std::string text = "a: &a [" + std::string(100'000, 'x') + "]\nb: [*a";
   for (int i = 0; i < 1000; ++i) text += ", *a";
-  EXPECT_THAT(ErrorOf(text + "]\n"), HasSubstr("more than 1048576 bytes of text"));
+  EXPECT_THAT(YamlErrorOf(text + "]\n"), HasSubstr("more than 1048576 bytes of text"));
 }
 
 TEST(ParseYaml, DepthIsBounded) {
   EXPECT_TRUE(ParseYaml(std::string(20, '[') + std::string(20, ']'), "a.yaml").ok());
-  EXPECT_THAT(ErrorOf(std::string(40, '[') + std::string(40, ']')), HasSubstr("nested deeper"));
-  EXPECT_NE(ErrorOf(std::string(100'000, '[')), "no error");
+  EXPECT_THAT(YamlErrorOf(std::string(40, '[') + std::string(40, ']')), HasSubstr("nested deeper"));
+  EXPECT_NE(YamlErrorOf(std::string(100'000, '[')), "no error");
   std::string aliases = "a0: &a0 [x]\n";
   for (int i = 1; i < 60; ++i) aliases += Cat("a", i, ": &a", i, " [*a", i - 1, "]\n");
-  EXPECT_THAT(ErrorOf(aliases), HasSubstr("nested deeper"));
+  EXPECT_THAT(YamlErrorOf(aliases), HasSubstr("nested deeper"));
 }
 
 TEST(ReadYamlFile, RefusesWhatIsNoSmallRegularFile) {

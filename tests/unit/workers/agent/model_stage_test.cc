@@ -14,6 +14,7 @@ namespace anamnesis::agent {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class ResolveModelDirectoryTest : public ::testing::Test {
@@ -37,6 +38,9 @@ TEST_F(ResolveModelDirectoryTest, FindsASnapshotOfTheCache) {
   fs::create_directories(base / "snapshots/abc");
   fs::create_directories(base / "refs");
   std::ofstream(base / "refs/main") << "abc\n";
+  std::ofstream(base / "snapshots/abc/config.json") << "{}";
+  EXPECT_EQ(ExitCodeOf(ResolveModelDirectory("org/tiny", "").status()), 6);  // not whole
+  std::ofstream(base / "snapshots/abc/model.safetensors") << "";
   EXPECT_EQ(*ResolveModelDirectory("org/tiny", ""), (base / "snapshots/abc").string());
   EXPECT_EQ(*ResolveModelDirectory("org/tiny", "abc"), (base / "snapshots/abc").string());
   EXPECT_EQ(ExitCodeOf(ResolveModelDirectory("org/tiny", "v2").status()), 6);
@@ -46,7 +50,23 @@ TEST_F(ResolveModelDirectoryTest, SaysWhatIsMissing) {
   const Status status = ResolveModelDirectory("org/absent", "").status();
   EXPECT_EQ(ExitCodeOf(status), 6);
   EXPECT_THAT(MessageOf(status), HasSubstr("models--org--absent"));
-  EXPECT_THAT(MessageOf(status), HasSubstr("downloads are not built yet"));
+  EXPECT_THAT(MessageOf(status), HasSubstr("downloads are not allowed (hub: deny)"));
+  EXPECT_THAT(MessageOf(status), HasSubstr("anamnesis pull org/absent"));
+}
+
+TEST_F(ResolveModelDirectoryTest, OfflineNothingIsAskedFor) {
+  ::setenv("HF_HUB_OFFLINE", "1", 1);
+  const Status status = ResolveModelDirectory("org/absent", "v1", {.allowed = true}).status();
+  ::unsetenv("HF_HUB_OFFLINE");
+  EXPECT_EQ(ExitCodeOf(status), 6);
+  EXPECT_THAT(MessageOf(status), HasSubstr("HF_HUB_OFFLINE is set"));
+  EXPECT_THAT(MessageOf(status), HasSubstr("anamnesis pull org/absent --revision v1"));
+}
+
+TEST_F(ResolveModelDirectoryTest, APathThatIsNotThereIsNoNameOfTheHub) {
+  const Status status = ResolveModelDirectory("/no/such/folder", "", {.allowed = true}).status();
+  EXPECT_EQ(ExitCodeOf(status), 6);
+  EXPECT_THAT(MessageOf(status), HasSubstr("no name of the hub"));
 }
 
 TEST(CheckModel, RefusesAFolderThatIsNoModel) {
@@ -57,7 +77,7 @@ TEST(CheckModel, RefusesAFolderThatIsNoModel) {
   std::ofstream(config.model.model_name + "/config.json") << R"({"model_type": "gpt2"})";
   const Status status = CheckModel(config).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented);
-  EXPECT_THAT(MessageOf(status), HasSubstr("not built yet"));
+  EXPECT_THAT(MessageOf(status), AllOf(HasSubstr("gpt2"), HasSubstr("supported: llama, mistral")));
 }
 
 }  // namespace

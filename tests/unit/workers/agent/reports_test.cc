@@ -33,6 +33,20 @@ TEST(Reports, EveryCodeHasTheReasonByWhichItIsTriedAgainOrNot) {
   }
 }
 
+TEST(Reports, APhaseSaysHowFarItIs) {
+  const v1::Report begun = PhaseReport(3, v1::ATTEMPT_STATE_PREPARING, {.phase = "shards"});
+  EXPECT_EQ(begun.epoch(), 3);
+  EXPECT_EQ(begun.phase().state(), v1::ATTEMPT_STATE_PREPARING);
+  EXPECT_FALSE(begun.phase().has_eta_seconds());
+  const v1::Report later =
+      PhaseReport(3, v1::ATTEMPT_STATE_PREPARING,
+                  {.phase = "shards", .done = 2, .total = 8, .eta_seconds = 4.5});
+  EXPECT_EQ(later.phase().phase(), "shards");
+  EXPECT_EQ(later.phase().done(), 2);
+  EXPECT_EQ(later.phase().total(), 8);
+  EXPECT_EQ(later.phase().eta_seconds(), 4.5);
+}
+
 TEST(Reports, AFullDiskIsToldFromTooLittleMemory) {
   EXPECT_EQ(ReasonOf(ResourceExhausted("/out/x: write: No space left on device")),
             v1::REASON_DISK_FULL);

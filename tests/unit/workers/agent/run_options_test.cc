@@ -16,10 +16,11 @@ std::optional<RunOptions> Parse(std::vector<std::string> words, int* exit_code) 
 
 TEST(RunOptions, ReadsEveryOption) {
   int exit_code = -1;
-  const auto options = Parse({"--task", "pretrain_llm", "a.yaml", "--set", "lora.r=4", "--set",
-                              "training.seed=1", "--ranks", "2", "--threads-per-rank", "3",
-                              "--slots", "5", "--resume", "--data-dir", "/d", "--keep-plan"},
-                             &exit_code);
+  const auto options =
+      Parse({"--task", "pretrain_llm", "a.yaml", "--set", "lora.r=4", "--set", "training.seed=1",
+             "--ranks", "2", "--threads-per-rank", "3", "--slots", "5", "--resume", "--data-dir",
+             "/d", "--keep-plan", "--hub", "deny"},
+            &exit_code);
   ASSERT_TRUE(options.has_value());
   EXPECT_EQ(options->config_path, "a.yaml");
   EXPECT_EQ(options->overrides, (std::vector<std::string>{"lora.r=4", "training.seed=1"}));
@@ -28,6 +29,7 @@ TEST(RunOptions, ReadsEveryOption) {
   EXPECT_EQ(options->slots, 5);
   EXPECT_TRUE(options->resume && options->keep_plan);
   EXPECT_EQ(options->data_dir, "/d");
+  EXPECT_FALSE(options->allow_hub);
 }
 
 TEST(RunOptions, EndsWithTwoOnWrongUse) {
@@ -37,6 +39,7 @@ TEST(RunOptions, EndsWithTwoOnWrongUse) {
       {"--task", "no_such", "a.yaml"},
       {"--task", "pretrain_llm"},
       {"--task", "pretrain_llm", "a.yaml", "--ranks", "0"},
+      {"--task", "pretrain_llm", "a.yaml", "--hub", "maybe"},
       {"--task", "pretrain_llm", "a.yaml", "--ranks", "x"},
       {"--task", "pretrain_llm", "a.yaml", "--what"}};
   for (const auto& row : rows) {

@@ -63,6 +63,18 @@ class CheckpointTest : public testing::Test {
   std::vector<float> exp_avg_sq_ = std::vector<float>(10);
 };
 
+TEST_F(CheckpointTest, GetsATokenizerJsonBesideAVocabTxt) {
+  const std::string model = directory_ + "/model";
+  std::filesystem::remove(model + "/tokenizer.json");
+  ASSERT_TRUE(
+      WriteFileDurably(model + "/vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n").ok());
+  const Staged saved = Save(Options(5)).value();
+  EXPECT_TRUE(PathExists(saved.path + "/vocab.txt"));
+  const StatusOr<std::string> json = ReadFile(saved.path + "/tokenizer.json");
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_NE(json->find("BertNormalizer"), std::string::npos);
+}
+
 TEST_F(CheckpointTest, ComesBackAsItWasSaved) {
   const Staged saved = Save(Options(5)).value();
   const Manifest manifest = OpenVerified(saved.path).value();

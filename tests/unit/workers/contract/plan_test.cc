@@ -106,6 +106,7 @@ TEST(Plan, RefusesNumbersOutOfRange) {
                       {"training", "total_steps", 0},
                       {"training", "determinism", "maybe"},
                       {"model", "dtype", "int8"},
+                      {"model", "quantisation", "fp4"},
                       {"lora", "r", 0}};
   for (const Row& row : rows) {
     Json json = ToJson(MakePlan());

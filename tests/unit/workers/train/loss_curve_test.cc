@@ -8,6 +8,7 @@
 #include <deque>
 
 #include "tests/unit/workers/train/small_run.h"
+#include "workers/train/causal_learner.h"
 #include "workers/train/epoch_rows.h"
 #include "workers/train/schedule.h"
 #include "workers/train/step.h"
@@ -52,21 +53,17 @@ TEST(LossCurve, StaysWithinAThousandthOfPeftsForFiftySteps) {
   const SmallRun run;
   contract::TrainPlan plan = run.Plan("curve");
   plan.lora.dropout = 0;
-  const auto model = adapter::TrainableModel::Load(plan.model, plan.lora, 7).value();
+  plan.training.seed = 7;
+  const auto learner = CausalLearner::Open(plan, at::kCPU).value();
   std::filesystem::create_directories(plan.output.directory);
-  ASSERT_TRUE(model->SaveAdapter(plan.output.directory).ok());
+  ASSERT_TRUE(learner->Save(plan.output.directory).ok());
 
-  std::vector<ParameterSpan> layout;
-  for (const auto& parameter : model->parameters()) {
-    layout.push_back(
-        {parameter.name, parameter.offset, parameter.master.numel(), DecaysWeight(parameter.name)});
-  }
-  AdamW optimizer({.weight_decay = kWeightDecay}, std::move(layout));
+  AdamW optimizer({.weight_decay = kWeightDecay}, learner->Layout());
   ScheduleOptions schedule_options = kSchedule;
   schedule_options.type = "linear";
   const Schedule schedule = Schedule::Create(schedule_options).value();
   const auto group = collective::MakeSingleGroup();
-  StepRunner runner({.num_lanes = 4, .micro_batch_rows = 2, .max_grad_norm = 1.0}, *model, *group,
+  StepRunner runner({.num_lanes = 4, .micro_batch_rows = 2, .max_grad_norm = 1.0}, *learner, *group,
                     optimizer);
   const std::vector<stream::PackedRow> rows = AllRows(plan);
 

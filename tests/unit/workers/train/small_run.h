@@ -51,7 +51,7 @@ class SmallRun {
     config.num_key_value_heads = 2;
     config.head_dim = 16;
     config.initializer_range = 0.1;
-    ASSERT_TRUE(model::WriteRandomLlama(config, 3, folder_.File("base")).ok());
+    ASSERT_TRUE(model::WriteRandomModel(config, 3, folder_.File("base")).ok());
     stream::WriteShards(stream::MakeCohort(18, 4), folder_.File("shards"));
 
     stream::StreamSpec spec;
