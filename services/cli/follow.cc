@@ -33,8 +33,11 @@ std::vector<std::string> EventsOf(const v1::Job& before, const v1::Job& after) {
   if (tuning != after.metrics().end()) {
     const auto old = before.metrics().find("tuning_loss");
     if (old == before.metrics().end() || old->second != tuning->second) {
-      events.push_back(Cat(step, "  loss on tuning ", NumberText(tuning->second), "  perplexity ",
-                           NumberText(std::exp(tuning->second))));
+      const bool classifies =
+          after.spec().task() == "finetune_bert" || after.spec().task() == "classify_llm";
+      events.push_back(
+          Cat(step, "  loss on tuning ", NumberText(tuning->second),
+              classifies ? "" : Cat("  perplexity ", NumberText(std::exp(tuning->second)))));
     }
   }
   if (after.has_latest_checkpoint() &&

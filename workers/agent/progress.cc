@@ -5,6 +5,15 @@
 #include <filesystem>
 
 namespace anamnesis::agent {
+namespace {
+
+std::string Rounded(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+}  // namespace
 
 Progress::Progress(std::FILE* out, int64_t total_steps, int64_t logging_steps, int64_t num_ranks,
                    StepCounter* counter, absl::Duration (*since_start)())
@@ -69,10 +78,17 @@ void Progress::OnEval(int rank, const contract::EvalReport& report) {
   if (rank != 0) return;
   if (!figures_.first_tuning_loss.has_value()) figures_.first_tuning_loss = report.loss;
   figures_.tuning_loss = report.loss;
-  std::fprintf(
-      out_, "step %lld/%lld  loss on tuning %.4f  perplexity %.2f  %lld labels in %.1f s\n",
-      static_cast<long long>(report.step), static_cast<long long>(figures_.total_steps),
-      report.loss, std::exp(report.loss), static_cast<long long>(report.labels), report.seconds);
+  // What a loss means to people: of a language model its perplexity, of a classifier its ranking.
+  std::string figure = report.metrics.empty()
+                           ? Cat("  perplexity ", Rounded(std::exp(report.loss), 2))
+                           : std::string();
+  for (const char* name : {"auroc", "accuracy"}) {
+    const auto metric = report.metrics.find(name);
+    if (metric != report.metrics.end()) figure += Cat("  ", name, " ", Rounded(metric->second, 3));
+  }
+  std::fprintf(out_, "step %lld/%lld  loss on tuning %.4f%s  %lld labels in %.1f s\n",
+               static_cast<long long>(report.step), static_cast<long long>(figures_.total_steps),
+               report.loss, figure.c_str(), static_cast<long long>(report.labels), report.seconds);
 }
 
 std::optional<gang::CommitAnswer> Progress::OnCommit(int, const gang::CommitRequest&) {

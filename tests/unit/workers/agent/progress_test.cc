@@ -66,6 +66,20 @@ TEST_F(ProgressTest, WritesOneLineALoggingWindow) {
   EXPECT_EQ(*StepsExecuted(marker_), 4);
 }
 
+TEST_F(ProgressTest, SaysAnEvaluationInTheFiguresOfItsTask) {
+  progress_->OnEval(0, {.step = 2, .loss = 0.5, .labels = 8, .seconds = 1.0});
+  progress_->OnEval(0, {.step = 4,
+                        .loss = 0.5,
+                        .labels = 8,
+                        .seconds = 1.0,
+                        .metrics = {{"auroc", 0.75}, {"accuracy", 0.5}, {"brier", 0.2}}});
+  const std::string text = Text();
+  EXPECT_THAT(text,
+              HasSubstr("step 2/4  loss on tuning 0.5000  perplexity 1.65  8 labels in 1.0 s\n"));
+  EXPECT_THAT(text, HasSubstr("step 4/4  loss on tuning 0.5000  auroc 0.750  accuracy 0.500  "
+                              "8 labels in 1.0 s\n"));
+}
+
 TEST_F(ProgressTest, SaysWhyBitsAreNotGuaranteed) {
   progress_->OnStarted(0, {{"kind", "started"}, {"bits_not_guaranteed", "another CPU model"}});
   EXPECT_THAT(Text(), HasSubstr("bits_not_guaranteed: another CPU model\n"));
