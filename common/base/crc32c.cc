@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/base/crc32c.h"
 
-#include <array>
+#include "common/base/crc_tables.h"
 
 namespace anamnesis {
 namespace {
 
-// Slicing-by-4 tables: kTables[k][b] is the CRC of byte b followed by k zero bytes.
-constexpr std::array<std::array<uint32_t, 256>, 4> MakeTables() {
-  std::array<std::array<uint32_t, 256>, 4> tables{};
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) ? 0x82F63B78u : 0u);
-    tables[0][byte] = crc;
-  }
-  for (size_t k = 1; k < 4; ++k) {
-    for (size_t byte = 0; byte < 256; ++byte) {
-      const uint32_t previous = tables[k - 1][byte];
-      tables[k][byte] = (previous >> 8) ^ tables[0][previous & 255];
-    }
-  }
-  return tables;
-}
-
-constexpr auto kTables = MakeTables();
+constexpr auto kTables = MakeCrcTables<4>(0x82F63B78u);
 
 }  // namespace
 

@@ -6,25 +6,10 @@
 #include <set>
 #include <utility>
 
+#include "workers/model/tensor_text.h"
+
 namespace anamnesis::encoder {
 namespace {
-
-constexpr size_t kMaxListed = 10;
-
-std::string Listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kMaxListed); ++i) {
-    text += (i == 0 ? "" : ", ") + names[i];
-  }
-  if (names.size() > kMaxListed) text += Cat(" and ", names.size() - kMaxListed, " more");
-  return text;
-}
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += Cat(i == 0 ? "" : ", ", shape[i]);
-  return text + "]";
-}
 
 EncoderNames BertNames(const EncoderConfig& c) {
   EncoderNames names;
@@ -193,7 +178,7 @@ std::string ModuleList(const std::vector<std::string>& names) {
     const std::string module = is_parameter ? ModuleOf(name) : name;
     if (modules.empty() || modules.back() != module) modules.push_back(module);
   }
-  return Listed(modules);
+  return model::NamesText(modules);
 }
 
 }  // namespace
@@ -275,8 +260,8 @@ StatusOr<WeightMatch> MatchWeights(const EncoderConfig& config,
     } else if (!match.stored_name.emplace(name, tensor.name).second) {
       doubled.push_back(tensor.name);
     } else if (tensor.shape != found->second->shape) {
-      misshaped.push_back(
-          Cat(tensor.name, " ", ShapeText(tensor.shape), " for ", ShapeText(found->second->shape)));
+      misshaped.push_back(Cat(tensor.name, " ", model::ShapeText(tensor.shape), " for ",
+                              model::ShapeText(found->second->shape)));
     } else if (!IsLoadable(tensor.type)) {
       misshaped.push_back(
           Cat(tensor.name, " ", model::StoredTypeName(tensor.type), " for F32/BF16/F16"));
@@ -293,7 +278,8 @@ StatusOr<WeightMatch> MatchWeights(const EncoderConfig& config,
     std::string text = Cat(source, ": the weights do not fit config.json (",
                            FamilyName(config.family), ", ", config.num_labels, " classes)");
     const auto list = [&](const char* what, const std::vector<std::string>& names) {
-      if (!names.empty()) text += Cat("; ", what, " (", names.size(), "): ", Listed(names));
+      if (!names.empty())
+        text += Cat("; ", what, " (", names.size(), "): ", model::NamesText(names));
     };
     list("missing", missing);
     list("misshaped", misshaped);

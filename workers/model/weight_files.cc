@@ -7,27 +7,11 @@
 #include "common/base/sha256.h"
 #include "common/io/file.h"
 #include "common/io/json.h"
+#include "workers/model/tensor_text.h"
 #include "workers/model/torch_weights.h"
 
 namespace anamnesis::model {
 namespace {
-
-constexpr size_t kMaxListed = 10;
-
-std::string Listed(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < std::min(names.size(), kMaxListed); ++i) {
-    text += (i == 0 ? "" : ", ") + names[i];
-  }
-  if (names.size() > kMaxListed) text += Cat(" and ", names.size() - kMaxListed, " more");
-  return text;
-}
-
-std::string ShapeText(const std::vector<int64_t>& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += Cat(i == 0 ? "" : ", ", shape[i]);
-  return text + "]";
-}
 
 // Safetensors first, as transformers looks.
 StatusOr<std::vector<std::string>> WeightFileNames(const std::string& directory) {
@@ -108,9 +92,10 @@ Status WeightFiles::CheckAgainst(const std::vector<ExpectedTensor>& expected) co
   }
   if (missing.empty() && misshaped.empty() && extra.empty()) return absl::OkStatus();
   std::string text = directory_ + ": the weights do not fit config.json";
-  if (!missing.empty()) text += Cat("; missing (", missing.size(), "): ", Listed(missing));
-  if (!misshaped.empty()) text += Cat("; misshaped (", misshaped.size(), "): ", Listed(misshaped));
-  if (!extra.empty()) text += Cat("; not expected (", extra.size(), "): ", Listed(extra));
+  if (!missing.empty()) text += Cat("; missing (", missing.size(), "): ", NamesText(missing));
+  if (!misshaped.empty())
+    text += Cat("; misshaped (", misshaped.size(), "): ", NamesText(misshaped));
+  if (!extra.empty()) text += Cat("; not expected (", extra.size(), "): ", NamesText(extra));
   return InvalidArgument(text);
 }
 

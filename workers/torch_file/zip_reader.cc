@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string_view>
 
-#include "workers/torch_file/crc32.h"
+#include "common/base/crc32.h"
 #include "workers/torch_file/zip_format.h"
 
 namespace anamnesis::torch_file {
@@ -95,7 +95,7 @@ Status ZipFile::Read(const ZipEntry& entry, uint64_t offset, void* out, uint64_t
   }
   ANAM_RETURN_IF_ERROR(ReadAt(fd_, path_, entry.data_offset + offset, out, size_bytes));
   if (size_bytes != entry.size_bytes || entry.crc32 == 0) return absl::OkStatus();
-  const uint32_t found = Crc32(0, out, size_bytes);
+  const uint32_t found = Crc32(out, size_bytes);
   if (found == entry.crc32) return absl::OkStatus();
   return DataLoss(path_, ": entry at byte ", entry.header_offset, ": CRC-32 ", found,
                   ", its header says ", entry.crc32);

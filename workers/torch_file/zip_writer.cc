@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "workers/torch_file/crc32.h"
+#include "common/base/crc32.h"
 
 namespace anamnesis::torch_file {
 namespace {
@@ -45,7 +45,7 @@ Status ZipWriter::Add(const std::string& name, std::string_view data) {
   const uint64_t offset = file_.size_bytes();
   const bool large = data.size() >= zip64_from_;
   const bool far = offset >= zip64_from_;
-  const uint32_t crc = Crc32(0, data.data(), data.size());
+  const uint32_t crc = Crc32(data.data(), data.size());
 
   std::string header;
   Put32(&header, zip::kLocalSignature);

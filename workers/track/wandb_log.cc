@@ -2,9 +2,10 @@
 #include "workers/track/wandb_log.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
+
+#include "common/base/crc32.h"
 
 namespace anamnesis::track {
 namespace {
@@ -16,26 +17,9 @@ constexpr size_t kChunkHeaderBytes = 7;
 
 enum ChunkType : char { kFull = 1, kFirst = 2, kMiddle = 3, kLast = 4 };
 
-constexpr std::array<uint32_t, 256> MakeCrcTable() {
-  std::array<uint32_t, 256> table{};
-  for (uint32_t byte = 0; byte < 256; ++byte) {
-    uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc >> 1) ^ ((crc & 1) != 0 ? 0xedb88320u : 0);
-    table[byte] = crc;
-  }
-  return table;
-}
-
-// CRC-32 of ISO 3309 (zlib's), over the chunk's type and data.
+// Over the chunk's type and data.
 uint32_t ChunkCrc(char type, std::string_view data) {
-  static constexpr std::array<uint32_t, 256> kTable = MakeCrcTable();
-  uint32_t crc = ~0u;
-  const auto add = [&crc](char byte) {
-    crc = kTable[(crc ^ static_cast<unsigned char>(byte)) & 255] ^ (crc >> 8);
-  };
-  add(type);
-  for (const char byte : data) add(byte);
-  return ~crc;
+  return Crc32(data.data(), data.size(), Crc32(&type, 1));
 }
 
 void AppendChunk(char type, std::string_view data, std::string* out) {

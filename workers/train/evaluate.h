@@ -5,20 +5,14 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 
 #include "common/base/status.h"
 #include "workers/collective/group.h"
 #include "workers/stream/row_source.h"
 #include "workers/train/learner.h"
+#include "workers/train/split_batches.h"
 
 namespace anamnesis::train {
-
-struct EvaluateOptions {
-  int num_lanes = 1;
-  int64_t micro_batch_rows = 1;
-  std::function<void()> alive;  // called between micro-batches
-};
 
 struct Evaluation {
   double loss = 0;  // mean over all labels of the split, weighted as in a step

@@ -5,11 +5,9 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <utility>
 #include <vector>
 
 #include "workers/collective/tree.h"
-#include "workers/stream/prefetch.h"
 
 namespace anamnesis::train {
 namespace {
@@ -18,25 +16,6 @@ namespace {
 std::span<const double> RowOf(const at::Tensor& scores_BC, size_t row) {
   const auto width = static_cast<size_t>(scores_BC.size(1));
   return {scores_BC.data_ptr<double>() + row * width, width};
-}
-
-// A batch never crosses lanes: which rows are computed together does not depend on the ranks.
-Status ScoreLane(Learner& learner, stream::Prefetcher& source, size_t num_rows,
-                 const EvaluateOptions& options, metrics::Rows* scored) {
-  const auto micro_batch = static_cast<size_t>(options.micro_batch_rows);
-  for (size_t begin = 0; begin < num_rows; begin += micro_batch) {
-    std::vector<stream::PackedRow> batch;
-    for (size_t i = begin; i < std::min(num_rows, begin + micro_batch); ++i) {
-      ANAM_ASSIGN_OR_RETURN(stream::PackedRow row, source.Next());
-      batch.push_back(std::move(row));
-    }
-    const at::Tensor scores_BC = learner.Scores(batch);
-    for (size_t i = 0; i < batch.size(); ++i) {
-      scored->Add(batch[i].subject_id, batch[i].label, RowOf(scores_BC, i));
-    }
-    if (options.alive) options.alive();
-  }
-  return absl::OkStatus();
 }
 
 // Ids and labels travel as int64, logits as fp64, each padded to the largest rank's rows.
@@ -82,20 +61,16 @@ StatusOr<metrics::ScoredSplit> ScoreSplit(Learner& learner, collective::Group& g
   const c10::NoGradGuard no_grad;
   const collective::LaneRange lanes =
       collective::LanesOfRank(group.rank(), group.size(), options.num_lanes);
-  std::vector<int64_t> own_rows;
-  std::vector<size_t> rows_of_lane;
-  for (int lane = lanes.begin; lane < lanes.end; ++lane) {
-    const auto rows = collective::RowsOfLane(lane, options.num_lanes, source.num_rows());
-    own_rows.insert(own_rows.end(), rows.begin(), rows.end());
-    rows_of_lane.push_back(rows.size());
-  }
-  stream::Prefetcher rows(source, std::move(own_rows),
-                          static_cast<size_t>(2 * options.micro_batch_rows));
   metrics::Rows own;
   own.num_classes = learner.num_classes();
-  for (const size_t num_rows : rows_of_lane) {
-    ANAM_RETURN_IF_ERROR(ScoreLane(learner, rows, num_rows, options, &own));
-  }
+  ANAM_RETURN_IF_ERROR(
+      ForEachBatch(source, lanes, options, [&](size_t, std::span<const stream::PackedRow> rows) {
+        const at::Tensor scores_BC = learner.Scores(rows);
+        for (size_t i = 0; i < rows.size(); ++i) {
+          own.Add(rows[i].subject_id, rows[i].label, RowOf(scores_BC, i));
+        }
+        return absl::OkStatus();
+      }));
   return metrics::ScoredSplit::Create(Gather(group, own, learner.flat_parameters().device()));
 }
 

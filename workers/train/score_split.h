@@ -7,8 +7,8 @@
 #include "workers/collective/group.h"
 #include "workers/metrics/scores.h"
 #include "workers/stream/row_source.h"
-#include "workers/train/evaluate.h"
 #include "workers/train/learner.h"
+#include "workers/train/split_batches.h"
 
 namespace anamnesis::train {
 

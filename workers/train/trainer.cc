@@ -148,10 +148,14 @@ int64_t Trainer::eval_rows() const {
                                             : plan_.training.batch_size;
 }
 
-StatusOr<Trainer::TuningResult> Trainer::MeasureTuning(int64_t micro_batch) {
-  const EvaluateOptions options{.num_lanes = static_cast<int>(plan_.training.lanes),
-                                .micro_batch_rows = micro_batch,
-                                .alive = [this] { channel_->Alive(); }};
+EvaluateOptions Trainer::MakeEvaluateOptions() {
+  return {.num_lanes = static_cast<int>(plan_.training.lanes),
+          .micro_batch_rows = eval_rows(),
+          .alive = [this] { channel_->Alive(); }};
+}
+
+StatusOr<Trainer::TuningResult> Trainer::MeasureTuning() {
+  const EvaluateOptions options = MakeEvaluateOptions();
   TuningResult result;
   result.rows = tuning_rows_->num_rows();
   if (learner_->num_classes() == 0) {
@@ -161,10 +165,10 @@ StatusOr<Trainer::TuningResult> Trainer::MeasureTuning(int64_t micro_batch) {
     result.labels = evaluation.labels;
     return result;
   }
-  ANAM_ASSIGN_OR_RETURN(const metrics::ScoredSplit split,
-                        ScoreSplit(*learner_, *group_, *tuning_rows_, options));
-  result.metrics = MetricsOf(split);
-  result.labels = split.num_rows();
+  ANAM_ASSIGN_OR_RETURN(tuning_scores_, ScoreSplit(*learner_, *group_, *tuning_rows_, options));
+  tuning_scores_step_ = state_.global_step;
+  result.metrics = MetricsOf(*tuning_scores_);
+  result.labels = tuning_scores_->num_rows();
   result.loss = result.metrics.at("loss");
   result.metrics.erase("loss");
   return result;
@@ -184,8 +188,7 @@ bool Trainer::TakeBest(const TuningResult& result) {
 
 Status Trainer::EvaluateTuning() {
   const absl::Duration begin = clock_.Monotonic();
-  const int64_t micro_batch = eval_rows();
-  ANAM_ASSIGN_OR_RETURN(const TuningResult result, MeasureTuning(micro_batch));
+  ANAM_ASSIGN_OR_RETURN(const TuningResult result, MeasureTuning());
   const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin);
   if (!std::isfinite(result.loss)) {
     return InvalidArgument("step ", state_.global_step, ": the evaluation loss is ", result.loss,
@@ -196,7 +199,7 @@ Status Trainer::EvaluateTuning() {
   const int64_t patience = plan_.training.early_stopping_patience;
   state_.stopped_early = patience > 0 && without_improvement >= patience;
   const auto rows = static_cast<double>(result.rows);
-  const double steps = std::ceil(rows / static_cast<double>(micro_batch));
+  const double steps = std::ceil(rows / static_cast<double>(eval_rows()));
   Json row = {{"epoch", state_.epoch},
               {"eval_loss", result.loss},
               {"eval_runtime", seconds},
@@ -221,17 +224,16 @@ Status Trainer::EvaluateTuning() {
 }
 
 StatusOr<Json> Trainer::EvaluateAtEnd() {
-  const EvaluateOptions options{.num_lanes = static_cast<int>(plan_.training.lanes),
-                                .micro_batch_rows = eval_rows(),
-                                .alive = [this] { channel_->Alive(); }};
-  std::optional<metrics::ScoredSplit> tuning, held_out;
-  if (tuning_rows_ != nullptr) {
-    ANAM_ASSIGN_OR_RETURN(tuning, ScoreSplit(*learner_, *group_, *tuning_rows_, options));
+  const EvaluateOptions options = MakeEvaluateOptions();
+  // The last step was evaluated already, unless this run had nothing left to train.
+  if (tuning_rows_ != nullptr && tuning_scores_step_ != state_.global_step) {
+    ANAM_ASSIGN_OR_RETURN(tuning_scores_, ScoreSplit(*learner_, *group_, *tuning_rows_, options));
   }
+  std::optional<metrics::ScoredSplit> held_out;
   if (held_out_rows_ != nullptr) {
     ANAM_ASSIGN_OR_RETURN(held_out, ScoreSplit(*learner_, *group_, *held_out_rows_, options));
   }
-  return EvaluationJson(tuning, held_out, plan_.training.seed);
+  return EvaluationJson(tuning_scores_, held_out, plan_.training.seed);
 }
 
 Status Trainer::ReportDone() {

@@ -21,6 +21,7 @@
 #include "workers/collective/group.h"
 #include "workers/contract/plan.h"
 #include "workers/contract/report.h"
+#include "workers/metrics/scores.h"
 #include "workers/stream/prefetch.h"
 #include "workers/stream/row_source.h"
 #include "workers/track/trackers.h"
@@ -30,6 +31,7 @@
 #include "workers/train/optimizer.h"
 #include "workers/train/rank_channel.h"
 #include "workers/train/schedule.h"
+#include "workers/train/split_batches.h"
 #include "workers/train/step.h"
 
 namespace anamnesis::train {
@@ -77,12 +79,13 @@ class Trainer {
   StatusOr<Next> AfterStep(int64_t epoch, int64_t step_in_epoch);
   void LogTraining(const contract::StepReport& report);
   void LogRow(Json row);  // to log_history and the trackers
+  EvaluateOptions MakeEvaluateOptions();
   struct TuningResult {
     double loss = 0;
     int64_t labels = 0, rows = 0;
     std::map<std::string, double> metrics;  // of classifiers
   };
-  StatusOr<TuningResult> MeasureTuning(int64_t micro_batch);
+  StatusOr<TuningResult> MeasureTuning();
   // Whether this is the best evaluation so far: by AUROC where there is one, else by the loss.
   bool TakeBest(const TuningResult& result);
   Status EvaluateTuning();
@@ -126,9 +129,10 @@ class Trainer {
   std::unique_ptr<StepRunner> step_runner_;
   std::unique_ptr<track::Trackers> trackers_;  // rank 0
   track::TrainerState state_;
-  int64_t first_epoch_ = 0;          // of the cursor
-  int64_t first_step_in_epoch_ = 0;  // of the cursor
-  std::optional<double> last_evaluation_;
+  int64_t first_epoch_ = 0;                            // of the cursor
+  int64_t first_step_in_epoch_ = 0;                    // of the cursor
+  std::optional<metrics::ScoredSplit> tuning_scores_;  // of classifiers, at tuning_scores_step_
+  int64_t tuning_scores_step_ = -1;
   int64_t last_saved_step_ = -1;
   struct PendingCommit {
     checkpoint::Staged staged;

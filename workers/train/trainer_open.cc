@@ -56,7 +56,8 @@ Status Trainer::Rejoin(const contract::TrainPlan& plan) {
   plan_ = plan;
   state_ = {};
   done_ = {};
-  last_evaluation_.reset();
+  tuning_scores_.reset();
+  tuning_scores_step_ = -1;
   last_saved_step_ = -1;
   stop_requested_ = false;
   learner_->ZeroGradient();
