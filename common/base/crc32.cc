@@ -8,7 +8,7 @@
 namespace anamnesis {
 namespace {
 
-constexpr auto kTables = MakeCrcTables<8>(0xEDB88320u);
+constexpr auto kCrc32Tables = MakeCrcTables<8>(0xEDB88320u);
 
 }  // namespace
 
@@ -20,13 +20,13 @@ uint32_t Crc32(const void* data, size_t size_bytes, uint32_t seed) {
     std::memcpy(&low, bytes, 4);
     std::memcpy(&high, bytes + 4, 4);
     low ^= state;
-    state = kTables[7][low & 0xFF] ^ kTables[6][(low >> 8) & 0xFF] ^
-            kTables[5][(low >> 16) & 0xFF] ^ kTables[4][low >> 24] ^ kTables[3][high & 0xFF] ^
-            kTables[2][(high >> 8) & 0xFF] ^ kTables[1][(high >> 16) & 0xFF] ^
-            kTables[0][high >> 24];
+    state = kCrc32Tables[7][low & 0xFF] ^ kCrc32Tables[6][(low >> 8) & 0xFF] ^
+            kCrc32Tables[5][(low >> 16) & 0xFF] ^ kCrc32Tables[4][low >> 24] ^ kCrc32Tables[3][high & 0xFF] ^
+            kCrc32Tables[2][(high >> 8) & 0xFF] ^ kCrc32Tables[1][(high >> 16) & 0xFF] ^
+            kCrc32Tables[0][high >> 24];
   }
   for (; size_bytes > 0; --size_bytes, ++bytes) {
-    state = (state >> 8) ^ kTables[0][(state ^ *bytes) & 0xFF];
+    state = (state >> 8) ^ kCrc32Tables[0][(state ^ *bytes) & 0xFF];
   }
   return ~state;
 }
