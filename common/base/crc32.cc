@@ -21,9 +21,9 @@ uint32_t Crc32(const void* data, size_t size_bytes, uint32_t seed) {
     std::memcpy(&high, bytes + 4, 4);
     low ^= state;
     state = kCrc32Tables[7][low & 0xFF] ^ kCrc32Tables[6][(low >> 8) & 0xFF] ^
-            kCrc32Tables[5][(low >> 16) & 0xFF] ^ kCrc32Tables[4][low >> 24] ^ kCrc32Tables[3][high & 0xFF] ^
-            kCrc32Tables[2][(high >> 8) & 0xFF] ^ kCrc32Tables[1][(high >> 16) & 0xFF] ^
-            kCrc32Tables[0][high >> 24];
+            kCrc32Tables[5][(low >> 16) & 0xFF] ^ kCrc32Tables[4][low >> 24] ^
+            kCrc32Tables[3][high & 0xFF] ^ kCrc32Tables[2][(high >> 8) & 0xFF] ^
+            kCrc32Tables[1][(high >> 16) & 0xFF] ^ kCrc32Tables[0][high >> 24];
   }
   for (; size_bytes > 0; --size_bytes, ++bytes) {
     state = (state >> 8) ^ kCrc32Tables[0][(state ^ *bytes) & 0xFF];

@@ -60,15 +60,6 @@ bool IsOffered(std::string_view key, const Json& value) {
   return row != nullptr && !IsNotBuilt(*row, value);
 }
 
-// Whether the labels are what the model learns.
-bool IsLabelled(const JobConfig& config) {
-  if (config.task != Task::kFinetuneLlm) {
-    return config.task == Task::kClassifyLlm || config.task == Task::kFinetuneBert;
-  }
-  const Json::json_pointer prompt("/data/prompt/template");
-  return config.resolved.contains(prompt) && !config.resolved[prompt].is_null();
-}
-
 std::optional<Finding> WarmupCoversRun(const JobConfig& config, const Facts& facts) {
   const int64_t warmup = config.training.warmup_steps;
   if (!Trains(config) || !facts.total_steps || warmup == 0 || warmup < *facts.total_steps) {
@@ -169,7 +160,7 @@ std::optional<Finding> DropoutOnFewDocuments(const JobConfig& config, const Fact
 }
 
 std::optional<Finding> CutoffMissing(const JobConfig& config, const Facts&) {
-  if (!IsLabelled(config) || config.data.cutoff_months > 0) return std::nullopt;
+  if (!ReadsLabels(config) || config.data.cutoff_months > 0) return std::nullopt;
   return Finding{"data.cutoff_months",
                  "0 keeps events up to the diagnosis, which may give the label away",
                  "use 1 or more"};
@@ -183,7 +174,7 @@ std::optional<Finding> PretrainingWithoutCutoff(const JobConfig& config, const F
 }
 
 std::optional<Finding> RareClass(const JobConfig& config, const Facts& facts) {
-  if (!IsLabelled(config) || facts.class_shares.empty()) return std::nullopt;
+  if (!ReadsLabels(config) || facts.class_shares.empty()) return std::nullopt;
   const auto rarest = std::min_element(facts.class_shares.begin(), facts.class_shares.end());
   if (*rarest >= kRarestClass) return std::nullopt;
   std::string remedy = "judge by auroc, auprc and ppv, not by accuracy";

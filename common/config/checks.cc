@@ -38,6 +38,22 @@ bool IsWithin(const std::string& inner, const std::string& outer) {
          inner[outer.size()] == '/';
 }
 
+// A prompt is a template with the answers; the rest of it is checked where the tokenizer is.
+void CheckPrompt(Entries& entries) {
+  const Entry* text = entries.Find("data.prompt.template");
+  const Entry* answers = entries.Find("data.prompt.answers");
+  if (text != nullptr && answers == nullptr) {
+    entries.Add(text->place, "data.prompt.template",
+                "expected data.prompt.answers beside it: {0: ..., 1: ...}");
+  }
+  for (const char* key : {"data.prompt.question", "data.prompt.answers"}) {
+    const Entry* entry = entries.Find(key);
+    if (entry != nullptr && text == nullptr) {
+      entries.Add(entry->place, key, "expected data.prompt.template beside it, with {narrative}");
+    }
+  }
+}
+
 void CheckTogether(Entries& entries) {
   const Entry* fp16 = entries.Find("training.fp16");
   if (IsTrue(fp16) && IsTrue(entries.Find("training.bf16"))) {
@@ -62,6 +78,7 @@ void CheckTogether(Entries& entries) {
                 Cat("has ", weights->value.size(), " numbers, expected one for each of ",
                     num_classes, " classes"));
   }
+  CheckPrompt(entries);
   const Entry* output = entries.Find("training.output_dir");
   const Entry* data = entries.Find("data.data_dir");
   if (output != nullptr && data != nullptr &&

@@ -39,6 +39,7 @@ void FillModel(const Filler& fill, ModelSection& model) {
   fill("model.max_length", model.max_length);
   fill("model.revision", model.revision);
   fill("model.num_classes", model.num_classes);
+  fill("model.pretrained_checkpoint", model.pretrained_checkpoint);
 }
 
 void FillData(const Filler& fill, DataSection& data) {
@@ -58,6 +59,9 @@ void FillData(const Filler& fill, DataSection& data) {
   fill("data.boundary", data.boundary);
   fill("data.on_missing_date", data.on_missing_date);
   fill("data.truncation", data.truncation);
+  fill("data.prompt.template", data.prompt_template);
+  fill("data.prompt.question", data.prompt_question);
+  fill("data.prompt.answers", data.prompt_answers);
 }
 
 void FillLora(const Filler& fill, LoraSection& lora) {
@@ -126,7 +130,7 @@ Json Resolve(Task task, const JobConfig& config, const Entries& entries) {
 
 std::vector<std::string> NotesOf(const JobConfig& config) {
   std::vector<std::string> notes;
-  if (config.task == Task::kPretrainLlm && config.training.framework == "unsloth") {
+  if (config.task != Task::kFinetuneBert && config.training.framework == "unsloth") {
     notes.push_back(
         "training.framework: unsloth runs the reference engine until the fused engine is built; "
         "manifests say engine: reference");
@@ -214,6 +218,11 @@ StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
   config.resolved = Resolve(task, config, entries);
   config.notes = NotesOf(config);
   return config;
+}
+
+bool ReadsLabels(const JobConfig& config) {
+  return config.task == Task::kClassifyLlm || config.task == Task::kFinetuneBert ||
+         (config.task == Task::kFinetuneLlm && !config.data.prompt_template.empty());
 }
 
 StatusOr<JobConfig> LoadJobConfig(const std::string& path, Task task,

@@ -31,6 +31,7 @@ struct ModelSection {
   int64_t max_length = 0;
   std::string revision;
   int64_t num_classes = 2;  // of classification
+  std::string pretrained_checkpoint;
 };
 
 struct DataSection {  // relative paths are already absolute against the working directory
@@ -39,6 +40,9 @@ struct DataSection {  // relative paths are already absolute against the working
   int64_t cutoff_months = 0;
   std::string profile = "seed", value_mode, time_mode = "none", unknown_tokens = "keep-code",
               apply_to = "cases", boundary = "exclusive", on_missing_date = "error", truncation;
+  // data.prompt.*, of finetune_llm; the template is empty without one.
+  std::string prompt_template, prompt_question;
+  std::map<std::string, std::string> prompt_answers;  // by class
 };
 
 struct LoraSection {
@@ -93,6 +97,9 @@ struct JobConfig {
   std::vector<std::string>
       notes;  // lines to tell the user (framework: unsloth runs the reference engine, …)
 };
+
+// Whether rows are subjects with their class: classification, and fine-tuning with a prompt.
+bool ReadsLabels(const JobConfig& config);
 
 // A configuration that is not, or no longer, a file of this machine.
 struct ConfigText {

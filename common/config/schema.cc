@@ -119,9 +119,7 @@ bool IsNotBuilt(const KeyRow& row, const Json& value) {
 
 std::span<const Task> AllTasks() { return kTasks; }
 
-bool IsBuilt(Task task) {
-  return task == Task::kPretrainLlm || task == Task::kFinetuneBert || task == Task::kPrepare;
-}
+bool IsBuilt(Task task) { return task != Task::kPretrainBert && task != Task::kPredict; }
 
 bool ReadsDataOnly(Task task) { return task == Task::kPrepare || task == Task::kPredict; }
 

@@ -19,7 +19,7 @@ anamnesis::StatusOr<TrainPlan> PlanOf(std::string_view text) {
 std::vector<std::string> FuzzSeeds() {
   TrainPlan plan;
   plan.gang = {.run_id = "r\xc3\xa9", .epoch = 3, .rank = 1, .num_ranks = 2, .threads = 1};
-  plan.model = {.name = "base", .directory = "/m", .sha256 = "aa"};
+  plan.model = {.name = "base", .directory = "/m", .sha256 = "aa", .initial_adapter = "/a"};
   plan.lora.target_modules = {"q_proj", "v_proj"};
   plan.lora.rank_pattern = {{"q_proj", 4}};
   plan.lora.alpha_pattern = {{"q_proj", 0.5}, {"v_proj", 1e300}};

@@ -6,6 +6,8 @@ fp32 and bf16 it writes the logits, the sum of the losses and the gradient of ev
 documents as one padded batch, as HF trains (one document a batch where the rope depends on the longest):
   OUT/<case>/base, OUT/<case>/adapter     HF and PEFT directories
   OUT/<case>/<batch>.safetensors          ids, lengths, <dtype>/{logits,losses,loss,grad/<adapter key>}
+  OUT/<case>/classifier                   of some cases: an adapter of a sequence classifier on the same base, with
+                                          classifier.safetensors: ids, lengths, classes, <dtype>/{logits,loss,grad/...}
   OUT/mixed.safetensors                   tensors of many dtypes, written by the Python safetensors library
 """
 import json
@@ -16,12 +18,13 @@ import torch
 import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from golden_cases import CASES, SHAPE, VISION
 from golden_truth import make_fp64_true
 
 LENGTHS = [37, 5, 66, 2, 13, 91]
+CLASSIFIERS = ["plain", "mistral", "phi", "phi3", "gemma", "gemma2", "gemma3", "qwen2", "qwen3"]
 
 
 def randomise(model, names, plus_one=False):
@@ -66,6 +69,12 @@ def run_batch(model, documents):
             [losses[i, : len(ids) - 1].detach() for i, ids in enumerate(documents)])
 
 
+def gradients(model):
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            yield "grad/" + name.replace(".modules_to_save.default.", ".").replace(".default.", "."), parameter.grad.clone()
+
+
 def run(case, model, documents):
     model.zero_grad()
     if not case.alone:
@@ -79,10 +88,7 @@ def run(case, model, documents):
     losses = torch.cat(losses)
     # HF's sum, in the dtype of its losses.
     result = {"logits": torch.cat(logits), "losses": losses, "loss": losses.sum().double().reshape(1)}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            key = name.replace(".modules_to_save.default.", ".").replace(".default.", ".")
-            result["grad/" + key] = parameter.grad.clone()
+    result |= dict(gradients(model))
     return result
 
 
@@ -135,6 +141,32 @@ def make_case(out, index, name):
         save_file(golden, os.path.join(out, name, f"{batch}.safetensors"))
 
 
+def load_classifier(case, base, dtype):
+    first = torch.float32 if dtype == torch.float64 else dtype
+    attention = "eager" if case.eager else "sdpa"
+    return AutoModelForSequenceClassification.from_pretrained(base, num_labels=3, dtype=first,
+                                                              attn_implementation=attention)
+
+
+def make_classifier(out, name):
+    case, base, adapter = CASES[name], os.path.join(out, name, "base"), os.path.join(out, name, "classifier")
+    lora = {key: value for key, value in case.lora.items() if key != "modules_to_save"}
+    peft = get_peft_model(load_classifier(case, base, torch.float32), LoraConfig(task_type="SEQ_CLS", **lora))
+    randomise(peft, lambda parameter: "lora_B" in parameter or "modules_to_save" in parameter)
+    peft.save_pretrained(adapter)
+    documents = [torch.randint(0, SHAPE["vocab_size"], (length,)) for length in LENGTHS]
+    classes = torch.randint(0, 3, (len(documents),))
+    golden = {"ids": torch.cat(documents), "lengths": torch.tensor(LENGTHS), "classes": classes}
+    for label, dtype in (("f64", torch.float64), ("f32", torch.float32)):
+        model = PeftModel.from_pretrained(load_classifier(case, base, dtype), adapter, is_trainable=True).to(dtype).eval()
+        logits = torch.cat([model(input_ids=ids[None], use_cache=False).logits for ids in documents])
+        loss = torch.nn.functional.cross_entropy(logits, classes, reduction="sum")
+        loss.backward()
+        golden |= {f"{label}/logits": logits.detach(), f"{label}/loss": loss.detach().double().reshape(1)}
+        golden |= {f"{label}/{key}": value.contiguous() for key, value in gradients(model)}
+    save_file(golden, os.path.join(out, name, "classifier.safetensors"))
+
+
 def main():
     out = sys.argv[1]
     torch.set_num_threads(1)
@@ -144,6 +176,8 @@ def main():
     for index, name in enumerate(CASES):
         if name in wanted:
             make_case(out, index, name)
+            if name in CLASSIFIERS:
+                make_classifier(out, name)
     torch.manual_seed(1)
     mixed = {"b": torch.randn(3, 5), "a": torch.randn(7).bfloat16(), "c.half": torch.randn(2, 2).half(),
              "long": torch.arange(4), "empty": torch.zeros(0, 3), "scalar": torch.tensor(2.5),

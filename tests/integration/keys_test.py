@@ -115,17 +115,13 @@ PLANNED = {
 
 # key: (value, word of the refusal); all with exit 6 and nothing written
 REFUSED = {
-    "model.pretrained_checkpoint": ("/x", "not built yet"),
     "model.head_type": ("mlp", "not built yet"),
-    "model.freeze_llm": ("true", "not built yet"),
-    "model.train_lora": ("true", "not built yet"),
+    "model.freeze_llm": ("false", "not built yet"),
+    "model.train_lora": ("false", "not built yet"),
     "data.profile": ("fused", "not built yet"),
     "data.value_mode": ("x", "not built yet"),
     "data.time_mode": ("age", "not built yet"),
     "data.truncation": ("oldest", "not built yet"),
-    "data.prompt.template": ("x", "not built yet"),
-    "data.prompt.question": ("x", "not built yet"),
-    "data.prompt.answers": ("{0: a, 1: b}", "not built yet"),
     "lora.bias": ("all", "not built yet"),
     "training.gradient_checkpointing": ("true", "not built yet"),
     "training.fp16": ("true", "not built yet"),
@@ -137,6 +133,8 @@ REFUSED = {
 ELSEWHERE = {"model.model_name", "model.revision", "data.data_dir", "data.vocab_filepath", "data.labels_filepath",
              "data.medical_lookup_filepath", "data.lab_lookup_filepath", "data.region_lookup_filepath",
              "data.time_lookup_filepath", "training.output_dir", "training.overwrite_output_dir",
+             # of fine-tuning: llm_tasks_test.py
+             "model.pretrained_checkpoint", "data.prompt.template", "data.prompt.question", "data.prompt.answers",
              # of classification: bert_test.py
              "model.num_classes", "training.loss", "training.focal_gamma", "training.class_weights"}
 

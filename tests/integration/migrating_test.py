@@ -18,6 +18,13 @@ BIN = pathlib.Path(os.environ["ANAMNESIS_BIN_DIR"])
 SHARED = pathlib.Path(os.environ.get("ANAMNESIS_SHARED_DIR", SOURCE.parent / "shared"))
 TEXT = (SOURCE / "docs/migrating.md").read_text(encoding="utf-8")
 NOT_BUILT = "not built yet"
+# Unsloth wants a GPU: PEFT on the CPU opens the same folder.
+WITHOUT_UNSLOTH = """
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+model = AutoPeftModelForCausalLM.from_pretrained("results/text_based/llm_pretrain/final_model/")
+tokenizer = AutoTokenizer.from_pretrained("results/text_based/llm_pretrain/final_model/")
+"""
 folder = None
 
 
@@ -102,6 +109,20 @@ class Migrating(unittest.TestCase):
         self.assertTrue((output / "final_model/adapter_model.safetensors").exists())
         self.assertTrue(list(output.glob("checkpoint-*/adapter_model.safetensors")))
         self.assertTrue(list((output / "runs").iterdir()))
+
+    @unittest.skipUnless((SHARED / "design/seed.md").exists(), "shared data absent")
+    @unittest.skipUnless((SOURCE / ".deps/oracle/stamp").exists(), "oracle absent")
+    def test_the_seeds_inference_snippets_open_what_training_wrote(self):
+        seed = (SHARED / "design/seed.md").read_text(encoding="utf-8")
+        bert, llm = re.findall(r"```python\n(.*?)```", seed, re.DOTALL)
+        llm, count = re.subn(r"from unsloth.*for_inference\(model\)\n", WITHOUT_UNSLOTH, llm, flags=re.DOTALL)
+        self.assertEqual(count, 1)
+        llm = llm.replace('.to("cuda")', "").replace("print(tokenizer.decode", "text = str(tokenizer.decode")
+        for code, told in ((bert, "print('class', prediction.item())"), (llm, "print('characters', len(text))")):
+            done = subprocess.run([SOURCE / "tools/oracle", "-c", code + "\n" + told], cwd=folder, text=True,
+                                  capture_output=True, timeout=120, env=os.environ | {"HF_HUB_OFFLINE": "1"})
+            self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+            self.assertRegex(done.stdout, r"class [01]|characters [1-9]")
 
     @unittest.skipUnless((SHARED / "design/seed.md").exists(), "shared data absent")
     def test_every_command_of_the_seed_has_a_row(self):

@@ -32,7 +32,6 @@ const Json& FixedFields() {
                                        {"monteclora_config", nullptr},
                                        {"peft_type", "LORA"},
                                        {"target_parameters", nullptr},
-                                       {"task_type", "CAUSAL_LM"},
                                        {"trainable_token_indices", nullptr},
                                        {"use_bdlora", nullptr},
                                        {"use_dora", false},
@@ -49,6 +48,21 @@ const Json& FreeFields() {
                                        {"qalora_group_size", 16},
                                        {"revision", nullptr}};
   return *fields;
+}
+
+constexpr char kCausalLm[] = "CAUSAL_LM";
+constexpr char kSeqCls[] = "SEQ_CLS";
+
+// Absent or null: PEFT takes such an adapter as one of any model; here it is a language model's.
+StatusOr<AdapterTask> ReadTask(const Json& json, const std::string& source) {
+  if (!json.contains("task_type") || json["task_type"].is_null()) {
+    return AdapterTask::kCausalLanguageModel;
+  }
+  ANAM_ASSIGN_OR_RETURN(const std::string task, JsonString(json, "task_type", source));
+  if (task == kCausalLm) return AdapterTask::kCausalLanguageModel;
+  if (task == kSeqCls) return AdapterTask::kSequenceClassification;
+  return Unimplemented(source, ": task_type: \"", task,
+                       "\" is not built yet; supported: ", kCausalLm, ", ", kSeqCls);
 }
 
 bool IsOff(const Json& value) {
@@ -130,6 +144,7 @@ Status CheckFields(const Json& json, const std::string& source) {
                                               "r",
                                               "rank_pattern",
                                               "target_modules",
+                                              "task_type",
                                               "use_rslora"};
   for (const auto& [key, value] : json.items()) {
     if (kRead.contains(key) || FreeFields().contains(key)) continue;
@@ -140,7 +155,6 @@ Status CheckFields(const Json& json, const std::string& source) {
     // How an adapter was first filled does not matter once its tensors are stored, unless the
     // base's weights were changed with it (pissa, olora, loftq, …).
     if (key == "init_lora_weights" && (value == false || value == "gaussian")) continue;
-    if (key == "task_type" && value.is_null()) continue;
     if (fixed == FixedFields().end() && IsOff(value)) continue;
     const std::string text = value.is_structured() ? std::string(value.type_name()) : value.dump();
     return Unimplemented(source, ": ", key, ": ", text, " is not built yet");
@@ -150,8 +164,10 @@ Status CheckFields(const Json& json, const std::string& source) {
 
 }  // namespace
 
-Json AdapterConfigJson(const contract::LoraPlan& lora, const std::string& base_model_name) {
+Json AdapterConfigJson(const contract::LoraPlan& lora, const std::string& base_model_name,
+                       AdapterTask task) {
   Json json = FixedFields();
+  json["task_type"] = task == AdapterTask::kSequenceClassification ? kSeqCls : kCausalLm;
   json.update(FreeFields());
   json["base_model_name_or_path"] = base_model_name;
   json["r"] = lora.r;
@@ -181,6 +197,7 @@ StatusOr<AdapterConfig> AdapterConfigFromJson(const Json& json, const std::strin
   }
   ANAM_RETURN_IF_ERROR(CheckFields(json, source));
   AdapterConfig config;
+  ANAM_ASSIGN_OR_RETURN(config.task, ReadTask(json, source));
   contract::LoraPlan& lora = config.lora;
   ANAM_ASSIGN_OR_RETURN(const int64_t rank, JsonInt(json, "r", source));
   if (rank < 1 || rank > 1'000'000) {
@@ -219,15 +236,19 @@ StatusOr<AdapterConfig> ReadAdapterConfig(const std::string& directory) {
 
 std::string AdapterConfigText(const Json& config) { return config.dump(2, ' ', true); }
 
-std::string AdapterModelCard(const std::string& base_model_name) {
+std::string AdapterModelCard(const std::string& base_model_name, AdapterTask task) {
+  const bool classifies = task == AdapterTask::kSequenceClassification;
+  const std::string opener =
+      classifies ? "AutoPeftModelForSequenceClassification" : "AutoPeftModelForCausalLM";
   const std::string base =
       Json(base_model_name).dump(-1, ' ', false, Json::error_handler_t::replace);
-  return Cat("---\nbase_model: ", base,
-             "\nlibrary_name: peft\npipeline_tag: text-generation\ntags:\n- lora\n- transformers\n",
+  return Cat("---\nbase_model: ", base, "\nlibrary_name: peft\npipeline_tag: ",
+             classifies ? "text-classification" : "text-generation",
+             "\ntags:\n- lora\n- transformers\n",
              "---\n\n# LoRA adapter\n\nA low-rank adapter trained by Anamnesis on narratives made ",
              "from patient histories.\nIt may have memorised parts of them: share it as you would ",
-             "share the data.\n\n```python\nfrom peft import AutoPeftModelForCausalLM\n\n",
-             "model = AutoPeftModelForCausalLM.from_pretrained(\"path/of/this/folder\")\n```\n\n",
+             "share the data.\n\n```python\nfrom peft import ", opener, "\n\nmodel = ", opener,
+             ".from_pretrained(\"path/of/this/folder\")\n```\n\n",
              "### Framework versions\n\n- PEFT format 0.21.2\n");
 }
 

@@ -11,12 +11,17 @@
 
 namespace anamnesis::adapter {
 
-// The full field set of 0.21.2 for a causal language model.
-Json AdapterConfigJson(const contract::LoraPlan& lora, const std::string& base_model_name);
+// PEFT's task_type: CAUSAL_LM, SEQ_CLS.
+enum class AdapterTask { kCausalLanguageModel, kSequenceClassification };
+
+// The full field set of 0.21.2.
+Json AdapterConfigJson(const contract::LoraPlan& lora, const std::string& base_model_name,
+                       AdapterTask task = AdapterTask::kCausalLanguageModel);
 
 struct AdapterConfig {
   contract::LoraPlan lora;
   std::string base_model_name;
+  AdapterTask task = AdapterTask::kCausalLanguageModel;
 };
 
 // Reads adapter_config.json. kUnimplemented names a field whose value asks for something that is
@@ -29,7 +34,7 @@ StatusOr<AdapterConfig> ReadAdapterConfig(const std::string& directory);
 std::string AdapterConfigText(const Json& config);
 
 // The model card, README.md.
-std::string AdapterModelCard(const std::string& base_model_name);
+std::string AdapterModelCard(const std::string& base_model_name, AdapterTask task);
 
 // "base_model.model." + module path + suffix, the keys of adapter_model.safetensors.
 std::string LoraAKey(const std::string& module);

@@ -205,6 +205,49 @@ FittedPlan FitPlan(const contract::LoraPlan& plan, const std::vector<std::string
   return out;
 }
 
+void FitToClassifier(FittedPlan* plan) {
+  std::vector<std::string>& saved = plan->lora.modules_to_save;
+  const auto remove = [&saved](const std::string& name) { return std::erase(saved, name) > 0; };
+  if (remove("lm_head")) {
+    plan->notes.push_back("lora.modules_to_save: a classifier has no lm_head; it is left out");
+  }
+  remove("classifier");  // PEFT lists it, and no causal model has it
+  remove(kScoreModule);
+  saved.emplace_back(kScoreModule);
+}
+
+Status CheckStartsFrom(const TargetPlan& wanted, const TargetPlan& found,
+                       const std::string& source) {
+  const auto is_saved = [](const TargetPlan& plan, const std::string& module) {
+    return std::find(plan.saved_modules.begin(), plan.saved_modules.end(), module) !=
+           plan.saved_modules.end();
+  };
+  for (const std::string& module : found.saved_modules) {
+    const bool lost_head = module == "lm_head" && is_saved(wanted, kScoreModule);
+    if (is_saved(wanted, module) || lost_head) continue;
+    return InvalidArgument(source, ": was trained with ", module,
+                           " saved whole: add it to lora.modules_to_save");
+  }
+  for (const LoraTarget& have : found.lora) {
+    const auto want = std::find_if(wanted.lora.begin(), wanted.lora.end(),
+                                   [&](const LoraTarget& t) { return t.module == have.module; });
+    if (want == wanted.lora.end()) {
+      return InvalidArgument(source, ": changes ", have.module,
+                             ", which lora.target_modules does not name: name it, too");
+    }
+    if (want->r != have.r) {
+      return InvalidArgument(source, ": r of ", have.module, " is ", have.r, ", lora.r asks for ",
+                             want->r, ": set lora.r to ", have.r);
+    }
+    if (std::abs(want->scale - have.scale) > 1e-9 * std::abs(have.scale)) {
+      return InvalidArgument(source, ": the scale of ", have.module, " is ", have.scale,
+                             ", the configuration's ", want->scale,
+                             ": set lora.lora_alpha and lora.use_rslora as they were");
+    }
+  }
+  return absl::OkStatus();
+}
+
 StatusOr<TargetPlan> PlanTargets(const contract::LoraPlan& plan,
                                  const std::vector<std::string>& linear_names,
                                  const std::vector<std::string>& saveable_names) {

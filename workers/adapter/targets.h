@@ -36,6 +36,20 @@ struct FittedPlan {
 //   that matches the same layers, so that PEFT leaves the vision tower alone.
 FittedPlan FitPlan(const contract::LoraPlan& plan, const std::vector<std::string>& linear_names);
 
+// The head of a classifier on a causal model, a module of its own: [C, D], no bias.
+inline constexpr char kScoreModule[] = "score";
+
+// Fits a plan to such a classifier, after FitPlan: lm_head, which it has not, leaves
+// modules_to_save (a note says so), and `score` is in it, as PEFT has it in every SEQ_CLS adapter.
+void FitToClassifier(FittedPlan* plan);
+
+// Whether the training of `wanted` may start from the adapter `found` in `source`: every layer that
+// `found` changes is changed by `wanted`, too, with the same r and scale. What `found` saves whole
+// must be saved, but for lm_head in a classifier. kInvalidArgument names the first difference and
+// the key to set.
+Status CheckStartsFrom(const TargetPlan& wanted, const TargetPlan& found,
+                       const std::string& source);
+
 // `linear_names`: the model's linear layers in order, lm_head last; `saveable_names`: modules that
 // modules_to_save may name. kInvalidArgument: a target, excluded, saved or pattern name that
 // matches nothing (candidates are listed), r < 1, a bad regular expression. kUnimplemented: bias

@@ -102,10 +102,31 @@ Status CheckSameAdapter(const TargetPlan& wanted, const TargetPlan& found,
   return absl::OkStatus();
 }
 
-std::vector<std::string> LinearNames(model::Decoder* base) {
-  std::vector<std::string> names;
-  for (const model::Linear* linear : base->linears()) names.push_back(linear->name);
-  return names;
+// N(0, spread), as HF fills the head of a new classifier.
+void FillNormal(uint64_t seed, const std::string& name, double spread, const at::Tensor& master) {
+  PhiloxStream random(seed, model::StreamOfName(name));
+  at::Tensor values = at::empty(master.sizes(), at::TensorOptions().dtype(at::kFloat));
+  float* out = values.mutable_data_ptr<float>();
+  for (int64_t i = 0; i < values.numel(); ++i) {
+    out[i] = static_cast<float>(spread * random.Normal());
+  }
+  master.copy_(values);
+}
+
+// Reads these parameters out of a file that holds them in their shapes, then copies all or none.
+Status CopyFrom(const model::SafetensorsFile& file, const std::vector<NamedParameter>& parameters) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> tensors;
+  for (const NamedParameter& parameter : parameters) {
+    ANAM_ASSIGN_OR_RETURN(at::Tensor tensor, model::ReadTensor(file, *file.Find(parameter.name)));
+    if (tensor.sizes() != parameter.master.sizes()) {
+      return InvalidArgument(file.path(), ": tensor '", parameter.name,
+                             "' is of another shape: an adapter for another base model?");
+    }
+    tensors.push_back(std::move(tensor));
+  }
+  for (size_t i = 0; i < tensors.size(); ++i) parameters[i].master.copy_(tensors[i]);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -121,13 +142,35 @@ StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Load(const contract::M
                                                                const contract::LoraPlan& lora,
                                                                uint64_t seed, at::Device device,
                                                                at::ScalarType dtype) {
+  return LoadAs(model, lora, /*num_labels=*/0, seed, device, dtype);
+}
+
+StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::LoadClassifier(
+    const contract::ModelPlan& model, const contract::LoraPlan& lora, int64_t num_labels,
+    uint64_t seed, at::Device device, std::optional<at::ScalarType> dtype) {
+  if (!dtype) {
+    ANAM_ASSIGN_OR_RETURN(dtype, DtypeOf(model));
+  }
+  return LoadAs(model, lora, num_labels, seed, device, *dtype);
+}
+
+StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::LoadAs(const contract::ModelPlan& model,
+                                                                 const contract::LoraPlan& lora,
+                                                                 int64_t num_labels, uint64_t seed,
+                                                                 at::Device device,
+                                                                 at::ScalarType dtype) {
   std::unique_ptr<TrainableModel> out(new TrainableModel());
   out->model_plan_ = model;
+  out->num_labels_ = num_labels;
   ANAM_ASSIGN_OR_RETURN(
       out->base_, model::Decoder::Load(model.directory, dtype, device,
                                        model.quantisation == "nf4" ? model::Quantisation::kNf4
                                                                    : model::Quantisation::kNone));
-  FittedPlan fitted = FitPlan(lora, LinearNames(out->base_.get()));
+  if (out->is_classifier() && out->base_->embedding_name() != "model.embed_tokens") {
+    return Unimplemented(model.directory, ": a classifier on a text model inside a multimodal one ",
+                         "is not built yet");
+  }
+  FittedPlan fitted = out->Fitted(lora);
   out->lora_plan_ = std::move(fitted.lora);
   out->notes_ = std::move(fitted.notes);
   ANAM_ASSIGN_OR_RETURN(out->targets_, out->PlanFor(out->lora_plan_));
@@ -140,13 +183,40 @@ StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Open(const contract::M
                                                                at::Device device,
                                                                at::ScalarType dtype) {
   ANAM_ASSIGN_OR_RETURN(const AdapterConfig config, ReadAdapterConfig(adapter_directory));
-  ANAM_ASSIGN_OR_RETURN(auto out, Load(model, config.lora, /*seed=*/0, device, dtype));
+  int64_t num_labels = 0;
+  if (config.task == AdapterTask::kSequenceClassification) {
+    ANAM_ASSIGN_OR_RETURN(const auto file, model::SafetensorsFile::Open(
+                                               adapter_directory + "/adapter_model.safetensors"));
+    const model::StoredTensor* score = file.Find(SavedModuleKey(kScoreModule));
+    if (score == nullptr || score->shape.size() != 2) {
+      return InvalidArgument(file.path(), ": a classifier without the matrix ",
+                             SavedModuleKey(kScoreModule));
+    }
+    num_labels = score->shape[0];
+  }
+  ANAM_ASSIGN_OR_RETURN(auto out,
+                        LoadAs(model, config.lora, num_labels, /*seed=*/0, device, dtype));
   ANAM_RETURN_IF_ERROR(out->LoadAdapter(adapter_directory));
   return out;
 }
 
+std::vector<std::string> TrainableModel::LinearNames() const {
+  std::vector<std::string> names;
+  for (const model::Linear* linear : base_->linears()) {
+    if (!is_classifier() || linear->name != kHead) names.push_back(linear->name);
+  }
+  return names;
+}
+
+FittedPlan TrainableModel::Fitted(const contract::LoraPlan& lora) const {
+  FittedPlan fitted = FitPlan(lora, LinearNames());
+  if (is_classifier()) FitToClassifier(&fitted);
+  return fitted;
+}
+
 StatusOr<TargetPlan> TrainableModel::PlanFor(const contract::LoraPlan& lora) const {
-  return PlanTargets(lora, LinearNames(base_.get()), {base_->embedding_name(), kHead});
+  return PlanTargets(lora, LinearNames(),
+                     {base_->embedding_name(), is_classifier() ? kScoreModule : kHead});
 }
 
 void TrainableModel::Build(uint64_t seed) {
@@ -176,6 +246,9 @@ void TrainableModel::Build(uint64_t seed) {
     wanted.emplace_back(SavedModuleKey(kHead), head.weight.sizes().vec());
     if (head.bias) wanted.emplace_back(SavedModuleKey(kHead, "bias"), head.bias->sizes().vec());
   }
+  if (is_classifier()) {
+    wanted.push_back({SavedModuleKey(kScoreModule), {num_labels_, head.in_features()}});
+  }
   AllocateParameters(wanted);
 
   size_t next = 0;
@@ -201,6 +274,11 @@ void TrainableModel::Build(uint64_t seed) {
       bias.copy_(*head.bias);
       head.bias = bias;
     }
+  }
+  if (is_classifier()) {
+    const NamedParameter& score = parameters_[next++];
+    FillNormal(seed, score.name, base_->config().initializer_range, score.master);
+    score_ = score.master;
   }
   base_->InstallDropout(std::make_unique<CounterHiddenDropout>(context_));
   ANAM_CHECK(next == parameters_.size());
@@ -237,6 +315,28 @@ at::Tensor TrainableModel::Logits(const model::PackedBatch& batch) {
   return base_->Logits(batch);
 }
 
+at::Tensor TrainableModel::LabelLogProbs(const model::PackedBatch& batch) {
+  const at::NoGradGuard no_grad;
+  context_ = DropoutContext();
+  const at::Tensor hidden_ND = base_->Hidden(batch).index_select(0, batch.label_positions_N);
+  const at::Tensor logits_NV = base_->HeadLogits(hidden_ND);
+  const at::ScalarType wide = base_->dtype() == at::kDouble ? at::kDouble : at::kFloat;
+  return at::log_softmax(logits_NV.to(wide), -1)
+      .gather(1, batch.labels_N.unsqueeze(1))
+      .squeeze(1)
+      .to(at::kDouble);
+}
+
+at::Tensor TrainableModel::LastHidden(const model::PackedBatch& batch,
+                                      const DropoutContext& dropout) {
+  context_ = dropout;
+  std::vector<int64_t> last;
+  int64_t end = 0;
+  for (const int64_t length : batch.row_lengths) last.push_back((end += length) - 1);
+  const at::Tensor last_B = at::tensor(last, at::kLong).to(base_->device());
+  return base_->Hidden(batch).index_select(0, last_B);
+}
+
 Status TrainableModel::SaveAdapter(const std::string& directory) const {
   std::vector<at::Tensor> tensors;  // keeps the views' data alive
   std::vector<model::TensorView> views;
@@ -247,29 +347,68 @@ Status TrainableModel::SaveAdapter(const std::string& directory) const {
   }
   ANAM_RETURN_IF_ERROR(
       model::WriteSafetensors(directory + "/adapter_model.safetensors", std::move(views)));
+  const AdapterTask task =
+      is_classifier() ? AdapterTask::kSequenceClassification : AdapterTask::kCausalLanguageModel;
   ANAM_RETURN_IF_ERROR(
       WriteFileDurably(directory + "/adapter_config.json",
-                       AdapterConfigText(AdapterConfigJson(lora_plan_, model_plan_.name))));
-  return WriteFileDurably(directory + "/README.md", AdapterModelCard(model_plan_.name));
+                       AdapterConfigText(AdapterConfigJson(lora_plan_, model_plan_.name, task))));
+  return WriteFileDurably(directory + "/README.md", AdapterModelCard(model_plan_.name, task));
 }
 
 Status TrainableModel::LoadAdapter(const std::string& directory) {
   ANAM_ASSIGN_OR_RETURN(const AdapterConfig config, ReadAdapterConfig(directory));
   const std::string source = directory + "/adapter_config.json";
-  auto found = PlanFor(FitPlan(config.lora, LinearNames(base_.get())).lora);
+  const bool classifies = config.task == AdapterTask::kSequenceClassification;
+  if (classifies != is_classifier()) {
+    return InvalidArgument(source, ": task_type: the adapter of a ",
+                           classifies ? "classifier, expected one of a language model"
+                                      : "language model, expected one of a classifier");
+  }
+  auto found = PlanFor(Fitted(config.lora).lora);
   if (!found.ok()) return AddContext(found.status(), source);
   ANAM_RETURN_IF_ERROR(CheckSameAdapter(targets_, *found, source));
   ANAM_ASSIGN_OR_RETURN(const auto file,
                         model::SafetensorsFile::Open(directory + "/adapter_model.safetensors"));
   ANAM_RETURN_IF_ERROR(CheckTensors(file, parameters_));
-  const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> tensors;
+  return CopyFrom(file, parameters_);
+}
+
+Status TrainableModel::StartFrom(const std::string& directory) {
+  ANAM_ASSIGN_OR_RETURN(const AdapterConfig config, ReadAdapterConfig(directory));
+  const std::string source = directory + "/adapter_config.json";
+  const bool classifies = config.task == AdapterTask::kSequenceClassification;
+  std::vector<std::string> saveable = {base_->embedding_name(), kHead, kScoreModule};
+  FittedPlan fitted = FitPlan(config.lora, LinearNames());
+  if (classifies) FitToClassifier(&fitted);
+  const auto found = PlanTargets(fitted.lora, LinearNames(), saveable);
+  if (!found.ok()) return AddContext(found.status(), source);
+  ANAM_RETURN_IF_ERROR(CheckStartsFrom(targets_, *found, source));
+  ANAM_ASSIGN_OR_RETURN(const auto file,
+                        model::SafetensorsFile::Open(directory + "/adapter_model.safetensors"));
+  std::vector<NamedParameter> taken;
   for (const NamedParameter& parameter : parameters_) {
-    ANAM_ASSIGN_OR_RETURN(at::Tensor tensor, model::ReadTensor(file, *file.Find(parameter.name)));
-    tensors.push_back(std::move(tensor));
+    const bool is_score = is_classifier() && parameter.name == SavedModuleKey(kScoreModule);
+    const model::StoredTensor* stored = file.Find(parameter.name);
+    if (is_score && stored != nullptr &&
+        at::IntArrayRef(stored->shape) != parameter.master.sizes()) {
+      continue;  // of other classes: a fresh one
+    }
+    if (stored != nullptr) taken.push_back(parameter);
   }
-  for (size_t i = 0; i < tensors.size(); ++i) parameters_[i].master.copy_(tensors[i]);
-  return absl::OkStatus();
+  std::vector<std::string> lost;  // what the file holds and this adapter has no place for
+  for (const model::StoredTensor& tensor : file.tensors()) {
+    const bool known =
+        std::any_of(parameters_.begin(), parameters_.end(),
+                    [&](const NamedParameter& parameter) { return parameter.name == tensor.name; });
+    const bool is_head = is_classifier() && tensor.name.starts_with(SavedModuleKey(kHead, ""));
+    if (!known && !is_head) lost.push_back(tensor.name);
+  }
+  if (!lost.empty() || taken.empty()) {
+    std::string text = file.path() + ": the tensors do not fit adapter_config.json";
+    List("not expected", lost, &text);
+    return InvalidArgument(text);
+  }
+  return CopyFrom(file, taken);
 }
 
 }  // namespace anamnesis::adapter

@@ -13,6 +13,7 @@
 #include <ATen/ATen.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,7 +49,16 @@ class TrainableModel {
                                                         uint64_t seed, at::Device device,
                                                         at::ScalarType dtype);
 
-  // Opens an adapter directory (ours or PEFT's) as its adapter_config.json describes it.
+  // A classifier of `num_labels` classes on the same decoder, as HF's *ForSequenceClassification:
+  // `score` [C, D] takes the place of lm_head and is trained whole, at first normal(0,
+  // initializer_range) by Philox keyed likewise. kUnimplemented: a text model inside a multimodal
+  // one.
+  static StatusOr<std::unique_ptr<TrainableModel>> LoadClassifier(
+      const contract::ModelPlan& model, const contract::LoraPlan& lora, int64_t num_labels,
+      uint64_t seed, at::Device device = at::kCPU, std::optional<at::ScalarType> dtype = {});
+
+  // Opens an adapter directory (ours or PEFT's) as its adapter_config.json describes it: of a
+  // language model, or of a classifier with the classes that its `score` has.
   static StatusOr<std::unique_ptr<TrainableModel>> Open(const contract::ModelPlan& model,
                                                         const std::string& adapter_directory,
                                                         at::Device device = at::kCPU,
@@ -59,10 +69,18 @@ class TrainableModel {
   at::Tensor LossSum(const model::PackedBatch& batch, const DropoutContext& dropout);
   // Logits of every position [T, V], without dropout or graph.
   at::Tensor Logits(const model::PackedBatch& batch);
+  // log p of every label of the batch, fp64 [N], without dropout or graph. The logits of all labels
+  // exist at once.
+  at::Tensor LabelLogProbs(const model::PackedBatch& batch);
+  // Hidden states of the last id of every row, [B, D] in the model's dtype, on the graph: what a
+  // classifier's `score` reads.
+  at::Tensor LastHidden(const model::PackedBatch& batch, const DropoutContext& dropout);
+  // Of a classifier: the master [C, D].
+  const at::Tensor& score() const { return score_; }
 
   // Order: embed_tokens if saved, then layer by layer the linear layers in model order (q k v o
-  // gate up down) with A before B, then lm_head if saved (weight, then bias). The same for every
-  // seed and rank.
+  // gate up down) with A before B, then lm_head if saved (weight, then bias), then `score`. The
+  // same for every seed and rank.
   const std::vector<NamedParameter>& parameters() const { return parameters_; }
   // [P] fp32: all masters, end to end; update it in place under at::NoGradGuard.
   const at::Tensor& flat_parameters() const { return flat_parameters_; }
@@ -81,9 +99,20 @@ class TrainableModel {
   // Replaces every parameter by those of a PEFT directory whose configuration must ask for the same
   // adapter. On an error nothing is changed.
   Status LoadAdapter(const std::string& directory);
+  // Starts from the adapter of a directory instead of a fresh one (CheckStartsFrom): what it holds
+  // replaces the parameters, the others stay fresh. A classifier's score is taken too, where it is
+  // there with as many classes. On an error nothing is changed.
+  Status StartFrom(const std::string& directory);
 
  private:
   TrainableModel() = default;
+  static StatusOr<std::unique_ptr<TrainableModel>> LoadAs(const contract::ModelPlan& model,
+                                                          const contract::LoraPlan& lora,
+                                                          int64_t num_labels, uint64_t seed,
+                                                          at::Device device, at::ScalarType dtype);
+  bool is_classifier() const { return num_labels_ > 0; }
+  std::vector<std::string> LinearNames() const;
+  FittedPlan Fitted(const contract::LoraPlan& lora) const;
   StatusOr<TargetPlan> PlanFor(const contract::LoraPlan& lora) const;
   void Build(uint64_t seed);
   // Makes parameters_ of these names and shapes, all zero, as views into the flat buffers.
@@ -92,6 +121,8 @@ class TrainableModel {
   contract::ModelPlan model_plan_;
   contract::LoraPlan lora_plan_;  // fitted to the model
   std::vector<std::string> notes_;
+  int64_t num_labels_ = 0;  // of a classifier
+  at::Tensor score_;
   std::unique_ptr<model::Decoder> base_;
   TargetPlan targets_;
   DropoutContext context_;  // of the current forward pass; installed operations borrow it

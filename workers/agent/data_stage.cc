@@ -16,15 +16,35 @@
 namespace anamnesis::agent {
 namespace {
 
-bool Classifies(const config::JobConfig& config) {
-  return config.task == config::Task::kFinetuneBert || config.task == config::Task::kClassifyLlm;
+bool HasPrompt(const config::JobConfig& config) { return !config.data.prompt_template.empty(); }
+
+// The answer of every class; a class that is no number, or one without an answer, is refused.
+StatusOr<std::vector<std::string>> Answers(const config::JobConfig& config, size_t num_classes) {
+  const std::map<std::string, std::string>& by_class = config.data.prompt_answers;
+  std::vector<std::string> answers;
+  for (size_t c = 0; c < num_classes; ++c) {
+    const auto found = by_class.find(Cat(c));
+    if (found != by_class.end()) answers.push_back(found->second);
+  }
+  if (answers.size() != num_classes || by_class.size() != num_classes) {
+    return InvalidArgument("data.prompt.answers: expected an answer for each of the classes 0 to ",
+                           num_classes - 1, ", found ", by_class.size());
+  }
+  return answers;
+}
+
+// A question about every class of this many answers: the controls and the cases, or the sites.
+int64_t NumClasses(const config::JobConfig& config) {
+  return config.task == config::Task::kFinetuneLlm
+             ? static_cast<int64_t>(config.data.prompt_answers.size())
+             : config.model.num_classes;
 }
 
 // Class 0 are the controls, class 1 every case or, with more classes, 1, 2, … the sites in order.
 Status SetClasses(const config::JobConfig& config, const std::string& shards, DataStage* data) {
   ANAM_ASSIGN_OR_RETURN(const std::string text, ReadFile(Cat(shards, "/", shard::kManifestFile)));
   ANAM_ASSIGN_OR_RETURN(const shard::Manifest manifest, shard::ParseManifest(text));
-  const int64_t num_classes = config.model.num_classes;
+  const int64_t num_classes = NumClasses(config);
   if (num_classes == 2) {
     data->class_names = {"Control", "Case"};
     return absl::OkStatus();
@@ -32,10 +52,10 @@ Status SetClasses(const config::JobConfig& config, const std::string& shards, Da
   std::vector<std::string> sites = manifest.sites;
   std::sort(sites.begin(), sites.end());
   if (num_classes != static_cast<int64_t>(sites.size()) + 1) {
-    return InvalidArgument("model.num_classes: ", num_classes, ", but ",
-                           config.data.labels_filepath, " has ", sites.size(),
-                           " sites: expected 2, or ", sites.size() + 1,
-                           " for the controls and each site");
+    return InvalidArgument(
+        config.task == config::Task::kFinetuneLlm ? "data.prompt.answers: " : "model.num_classes: ",
+        num_classes, ", but ", config.data.labels_filepath, " has ", sites.size(),
+        " sites: expected 2, or ", sites.size() + 1, " for the controls and each site");
   }
   data->class_names = {"Control"};
   data->class_names.insert(data->class_names.end(), sites.begin(), sites.end());
@@ -46,7 +66,7 @@ Status SetClasses(const config::JobConfig& config, const std::string& shards, Da
 stream::StreamSpec MakeStreamSpec(const config::JobConfig& config,
                                   const std::string& tokenizer_sha256) {
   stream::StreamSpec spec;
-  if (Classifies(config)) spec.rows = "documents";
+  if (config::ReadsLabels(config)) spec.rows = HasPrompt(config) ? "prompts" : "documents";
   if (!config.data.truncation.empty()) spec.truncation = config.data.truncation;
   spec.profile = config.data.profile;
   spec.time_mode = config.data.time_mode;
@@ -153,7 +173,7 @@ StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConf
   if (has_tuning) splits.emplace_back("tuning");
   // Pretraining never opens held_out.
   const bool has_held_out =
-      Classifies(config) && IsDirectory(Cat(config.data.data_dir, "/held_out"));
+      config::ReadsLabels(config) && IsDirectory(Cat(config.data.data_dir, "/held_out"));
   if (has_held_out) splits.emplace_back("held_out");
 
   DataStage data;
@@ -167,8 +187,15 @@ StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConf
   ANAM_ASSIGN_OR_RETURN(data.plan.subject_hashes_sha256,
                         SubjectHashesDigest(data.plan.shards_directory, splits));
   data.stream = MakeStreamSpec(config, tokenizer_sha256);
-  if (Classifies(config)) {
+  if (config::ReadsLabels(config)) {
     ANAM_RETURN_IF_ERROR(SetClasses(config, data.plan.shards_directory, &data));
+  }
+  if (HasPrompt(config)) {
+    stream::Prompt& prompt = data.stream.prompt;
+    prompt.text_template = config.data.prompt_template;
+    prompt.question = config.data.prompt_question;
+    ANAM_ASSIGN_OR_RETURN(prompt.answers, Answers(config, data.class_names.size()));
+    ANAM_RETURN_IF_ERROR(stream::CheckPrompt(prompt));
   }
   data.plan.stream = stream::ToJson(data.stream);
   data.plan.stream_digest = stream::StreamDigest(data.stream);

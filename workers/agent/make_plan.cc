@@ -63,7 +63,7 @@ contract::ClassifierPlan MakeClassifierPlan(const PlanInput& input) {
           .loss = training.loss,
           .focal_gamma = training.focal_gamma,
           .class_weights = training.class_weights,
-          .adapter = input.config.task == config::Task::kFinetuneBert && input.config.lora_present};
+          .adapter = input.config.task != config::Task::kFinetuneBert || input.config.lora_present};
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "common/base/sha256.h"
 #include "common/io/file.h"
 #include "workers/adapter/targets.h"
+#include "workers/agent/starting_point.h"
 #include "workers/encoder/config.h"
 #include "workers/encoder/tensors.h"
 #include "workers/model/bnb_layout.h"
@@ -59,6 +60,26 @@ StatusOr<ModelStage> CheckEncoder(const config::JobConfig& config, ModelStage st
   return stage;
 }
 
+// LoRA's targets, and the adapter to start from.
+Status CheckAdapter(const config::JobConfig& config, const model::ModelConfig& shape,
+                    const std::vector<std::string>& base_digests, ModelStage* stage) {
+  const bool classifies = config.task == config::Task::kClassifyLlm;
+  std::vector<std::string> linear = model::LinearModules(shape);
+  std::vector<std::string> saveable = model::SaveableModules(shape);
+  if (classifies) {
+    linear.pop_back();  // lm_head
+    saveable.back() = adapter::kScoreModule;
+  }
+  adapter::FittedPlan fitted = adapter::FitPlan(MakeLoraPlan(config.lora), linear);
+  if (classifies) adapter::FitToClassifier(&fitted);
+  ANAM_ASSIGN_OR_RETURN(const adapter::TargetPlan targets,
+                        adapter::PlanTargets(fitted.lora, linear, saveable));
+  stage->notes.insert(stage->notes.end(), fitted.notes.begin(), fitted.notes.end());
+  if (stage->plan.initial_adapter.empty()) return absl::OkStatus();
+  if (classifies) saveable.push_back("lm_head");
+  return CheckInitialAdapter(stage->plan.initial_adapter, base_digests, targets, linear, saveable);
+}
+
 }  // namespace
 
 contract::LoraPlan MakeLoraPlan(const config::LoraSection& lora) {
@@ -81,10 +102,27 @@ contract::LoraPlan MakeLoraPlan(const config::LoraSection& lora) {
 
 StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess& access) {
   ModelStage stage;
-  stage.plan.name = config.model.model_name;
-  ANAM_ASSIGN_OR_RETURN(stage.plan.directory, ResolveModelDirectory(config.model.model_name,
-                                                                    config.model.revision, access));
+  StartingPoint start;
+  if (!config.model.pretrained_checkpoint.empty()) {
+    ANAM_ASSIGN_OR_RETURN(start, FindStartingPoint(config.model.pretrained_checkpoint));
+  }
+  stage.plan.initial_adapter = start.adapter;
+  if (!start.whole_model.empty()) {
+    stage.plan.name = stage.plan.directory = start.whole_model;
+    stage.notes.push_back(
+        Cat("model.pretrained_checkpoint is a whole model and takes the place of ",
+            "model.model_name"));
+  } else {
+    stage.plan.name = config.model.model_name;
+    ANAM_ASSIGN_OR_RETURN(
+        stage.plan.directory,
+        ResolveModelDirectory(config.model.model_name, config.model.revision, access));
+  }
   const std::string& directory = stage.plan.directory;
+  if (config.task == config::Task::kFinetuneBert && !start.adapter.empty()) {
+    return Unimplemented("model.pretrained_checkpoint: ", start.adapter,
+                         ": an adapter to start finetune_bert from is not built yet; name a model");
+  }
   stage.plan.dtype = config.training.bf16 ? "bfloat16" : "float32";
   if (config.task == config::Task::kFinetuneBert) return CheckEncoder(config, std::move(stage));
   ANAM_ASSIGN_OR_RETURN(const model::ModelConfig shape, model::ReadModelConfig(directory));
@@ -93,10 +131,14 @@ StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess
   ANAM_RETURN_IF_ERROR(quant::ReadBnbConfig(directory).status());
   ANAM_ASSIGN_OR_RETURN(stage.plan.quantisation,
                         CheckWeights(weights, expected, config.training.load_in_4bit));
-  ANAM_ASSIGN_OR_RETURN(stage.plan.sha256, model::ModelDigest(directory));
+  ANAM_ASSIGN_OR_RETURN(const std::string digest, model::ModelDigest(directory));
   // A run resumes on the same weights only: in 4 bits they are others.
-  if (stage.plan.quantisation == "nf4") {
-    stage.plan.sha256 = Sha256Hex(stage.plan.sha256 + "\nnf4\n");
+  const std::string packed_digest = Sha256Hex(digest + "\nnf4\n");
+  stage.plan.sha256 = stage.plan.quantisation == "nf4" ? packed_digest : digest;
+  if (config.model.max_length > shape.max_position_embeddings) {
+    return InvalidArgument("model.max_length: ", config.model.max_length, ", but ", directory,
+                           " has ", shape.max_position_embeddings,
+                           " positions: expected at most that");
   }
 
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<text::Tokenizer> tokenizer,
@@ -108,11 +150,7 @@ StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess
   }
   stage.tokenizer_sha256 = tokenizer->sha256();
 
-  const std::vector<std::string> linear = model::LinearModules(shape);
-  adapter::FittedPlan fitted = adapter::FitPlan(MakeLoraPlan(config.lora), linear);
-  ANAM_RETURN_IF_ERROR(
-      adapter::PlanTargets(fitted.lora, linear, model::SaveableModules(shape)).status());
-  stage.notes = std::move(fitted.notes);
+  ANAM_RETURN_IF_ERROR(CheckAdapter(config, shape, {digest, packed_digest}, &stage));
   return stage;
 }
 

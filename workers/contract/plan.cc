@@ -23,6 +23,7 @@ void VisitFields(V& visit, T& model) {
   visit("sha256", model.sha256);
   visit("dtype", model.dtype);
   visit("quantisation", model.quantisation);
+  visit("initial_adapter", model.initial_adapter);
 }
 
 template <typename V, fields::Is<LoraPlan> T>

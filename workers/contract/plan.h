@@ -29,6 +29,8 @@ struct ModelPlan {
   std::string sha256;  // digest of config.json and the weights' headers (see docs/formats/plan.md)
   std::string dtype = "float32";  // float32 | bfloat16: compute dtype; adapters keep fp32 masters
   std::string quantisation = "none";  // none | nf4: how linear layers but the head are held
+  // Folder whose adapter the training starts from; "": a fresh one.
+  std::string initial_adapter = "";
 };
 
 struct LoraPlan {
@@ -46,13 +48,13 @@ struct LoraPlan {
   std::string bias = "none";
 };
 
-// Of classification tasks.
+// Of classification tasks and of finetune_llm with a prompt.
 struct ClassifierPlan {
   std::vector<std::string> class_names;  // id2label, [C]; empty for other tasks
   std::string loss = "cross_entropy";    // cross_entropy | focal
   double focal_gamma = 2;
   std::vector<double> class_weights;  // [C], or empty: all 1
-  bool adapter = false;               // finetune_bert: train `lora`, not every weight
+  bool adapter = false;               // train `lora` and the head, not every weight
 };
 
 struct DataPlan {

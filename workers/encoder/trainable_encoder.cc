@@ -269,11 +269,12 @@ Status TrainableEncoder::Save(const std::string& directory) const {
   }
   ANAM_RETURN_IF_ERROR(
       model::WriteSafetensors(directory + "/adapter_model.safetensors", std::move(views)));
-  Json json = adapter::AdapterConfigJson(*options_.lora, model_plan_.name);
-  json["task_type"] = "SEQ_CLS";
+  constexpr auto kTask = adapter::AdapterTask::kSequenceClassification;
+  const Json json = adapter::AdapterConfigJson(*options_.lora, model_plan_.name, kTask);
   ANAM_RETURN_IF_ERROR(
       WriteFileDurably(directory + "/adapter_config.json", adapter::AdapterConfigText(json)));
-  return WriteFileDurably(directory + "/README.md", adapter::AdapterModelCard(model_plan_.name));
+  return WriteFileDurably(directory + "/README.md",
+                          adapter::AdapterModelCard(model_plan_.name, kTask));
 }
 
 Status TrainableEncoder::Restore(const std::string& directory) {

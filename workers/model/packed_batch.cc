@@ -20,7 +20,7 @@ PackedBatch PackBatch(std::span<const RowView> rows, at::Device device) {
     for (const int32_t length : row.segment_lengths) {
       ANAM_CHECK(length > 0 && start + static_cast<size_t>(length) <= row.ids.size());
       for (int32_t i = 0; i < length; ++i) {
-        if (i > 0) {
+        if (i > 0 && static_cast<int64_t>(start) + i >= row.num_prompt_ids) {
           label_positions.push_back(static_cast<int64_t>(ids.size()) - 1);
           labels.push_back(row.ids[start + static_cast<size_t>(i)]);
         }

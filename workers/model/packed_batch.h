@@ -15,13 +15,15 @@ namespace anamnesis::model {
 struct RowView {
   std::span<const int32_t> ids;
   std::span<const int32_t> segment_lengths;  // sums to ids.size(), each ≥ 1
+  int64_t num_prompt_ids = 0;                // ids of the row's begin that are no labels
 };
 
 struct PackedBatch {
-  at::Tensor ids_T;                      // int64 [T]
-  at::Tensor positions_T;                // int64 [T], restarting at 0 in every segment
-  at::Tensor label_positions_N;          // int64 [N]: positions whose successor is in their segment
-  at::Tensor labels_N;                   // int64 [N]: the id that follows each of those
+  at::Tensor ids_T;              // int64 [T]
+  at::Tensor positions_T;        // int64 [T], restarting at 0 in every segment
+  at::Tensor label_positions_N;  // int64 [N]: positions whose successor is a label: in their
+                                 // segment and behind the row's prompt
+  at::Tensor labels_N;           // int64 [N]: the id that follows each of those
   std::vector<int64_t> segment_lengths;  // of all rows, in order
   std::vector<int64_t> row_lengths;      // ids of each row
   int64_t num_labels = 0;                // N

@@ -34,6 +34,7 @@ StatusOr<std::unique_ptr<DocumentMaker>> DocumentMaker::Create(
   maker->shards_ = std::move(shards);
   maker->tokenizer_ = std::move(tokenizer);
   ANAM_RETURN_IF_ERROR(maker->FindTail(spec.tokenizer_sha256));
+  if (spec.has_prompt()) ANAM_RETURN_IF_ERROR(maker->TakePrompt(spec));
   ANAM_ASSIGN_OR_RETURN(maker->encoder_, text::NarrativeEncoder::Create(*maker->tokenizer_,
                                                                         maker->rule_.separator()));
   IndexSource& source = maker->source_;
@@ -46,6 +47,16 @@ StatusOr<std::unique_ptr<DocumentMaker>> DocumentMaker::Create(
   if (source.num_prefix_ids + (maker->packed_ ? 0 : source.num_tail_ids) >= source.max_length) {
     return InvalidArgument("model.max_length: ", spec.max_length, " has no room behind the ",
                            source.num_prefix_ids, " tokens that begin a document");
+  }
+  if (spec.has_prompt()) {
+    ANAM_RETURN_IF_ERROR(maker->EncodeFrom(Narrative(), 0));
+    if (source.max_length <
+        source.num_prefix_ids + maker->narrative_ids_.size() + maker->longest_answer_) {
+      return InvalidArgument("model.max_length: ", spec.max_length,
+                             " has no room for data.prompt: ", maker->narrative_ids_.size(),
+                             " tokens without a narrative, ", maker->longest_answer_,
+                             " of the longest answer");
+    }
   }
   return maker;
 }
@@ -76,6 +87,23 @@ Status DocumentMaker::FindTail(const std::string& tokenizer_sha256) {
     return Unimplemented("a tokenizer that puts ", tail_ids_.size(),
                          " tokens behind a text is not built yet");
   }
+  return absl::OkStatus();
+}
+
+// EOS alone ends a prompt's row, behind the answer.
+Status DocumentMaker::TakePrompt(const StreamSpec& spec) {
+  ANAM_RETURN_IF_ERROR(CheckPrompt(spec.prompt));
+  const size_t num_classes = spec.class_sites.empty() ? 2 : spec.class_sites.size() + 1;
+  if (spec.prompt.answers.size() != num_classes) {
+    return InvalidArgument("data.prompt.answers: ", spec.prompt.answers.size(), " answers of ",
+                           num_classes, " classes");
+  }
+  prompt_ = spec.prompt;
+  ANAM_ASSIGN_OR_RETURN(answers_, AnswerIds(spec.prompt, *tokenizer_));
+  for (const std::vector<int32_t>& answer : answers_) {
+    longest_answer_ = std::max(longest_answer_, answer.size());
+  }
+  tail_ids_ = {answers_[0].back()};
   return absl::OkStatus();
 }
 
@@ -118,7 +146,29 @@ Status DocumentMaker::EncodeFrom(const Narrative& narrative, size_t first) {
   for (const uint32_t phrase : phrase_keys_) {
     phrase_texts_.push_back(shards_->phrases()[phrase].text);
   }
-  return encoder_->Encode(phrase_keys_, phrase_texts_, &narrative_ids_, &unit_begin_);
+  if (!prompt_) {
+    return encoder_->Encode(phrase_keys_, phrase_texts_, &narrative_ids_, &unit_begin_);
+  }
+  if (first == 0 && !phrase_keys_.empty()) {
+    ANAM_RETURN_IF_ERROR(
+        encoder_->Encode(phrase_keys_, phrase_texts_, &narrative_ids_, &unit_begin_));
+  }
+  std::string text;
+  for (size_t i = 0; i < phrase_texts_.size(); ++i) {
+    if (i > 0) text += rule_.separator();
+    text += phrase_texts_[i];
+  }
+  ANAM_ASSIGN_OR_RETURN(text::Encoding encoding,
+                        tokenizer_->Encode(PromptText(*prompt_, text), /*with_offsets=*/false));
+  narrative_ids_ = std::move(encoding.ids);
+  return absl::OkStatus();
+}
+
+// Of prompts the longest answer has a place in every row: what a row shows of the narrative must
+// not tell its answer.
+size_t DocumentMaker::Room() const {
+  return source_.max_length - source_.num_prefix_ids -
+         (prompt_ ? longest_answer_ : size_t{source_.num_tail_ids});
 }
 
 Status DocumentMaker::Assemble(Document* document) const {
@@ -140,8 +190,8 @@ Status DocumentMaker::Encode(Document* document) {
 
 StatusOr<size_t> DocumentMaker::EncodeNewest(const Narrative& narrative) {
   narrative_ids_.clear();
-  if (narrative.phrases.empty()) return size_t{0};
-  const size_t room = source_.max_length - source_.num_prefix_ids - source_.num_tail_ids;
+  if (narrative.phrases.empty() && !prompt_) return size_t{0};
+  const size_t room = Room();
   ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, 0));
   const size_t num_ids = narrative_ids_.size();
   if (num_ids <= room) return num_ids;
@@ -160,6 +210,9 @@ StatusOr<size_t> DocumentMaker::EncodeNewest(const Narrative& narrative) {
   while (narrative_ids_.size() > room && first < last) {
     ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, ++first));
   }
+  if (narrative_ids_.size() > room && prompt_) {
+    ANAM_RETURN_IF_ERROR(EncodeFrom(narrative, narrative.phrases.size()));  // no phrase at all
+  }
   if (narrative_ids_.size() > room) {  // the newest phrase alone: its end
     narrative_ids_.erase(narrative_ids_.begin(), narrative_ids_.end() - static_cast<long>(room));
   }
@@ -170,7 +223,16 @@ StatusOr<size_t> DocumentMaker::EncodeNewest(const Narrative& narrative) {
 Status DocumentMaker::EncodeTruncated(Document* document) {
   ANAM_ASSIGN_OR_RETURN(const size_t num_ids, EncodeNewest(document->narrative));
   document->num_dropped_ids = static_cast<uint32_t>(num_ids - narrative_ids_.size());
-  ANAM_RETURN_IF_ERROR(Assemble(document));
+  if (prompt_) {
+    const std::vector<int32_t>& prefix = tokenizer_->prefix_ids();
+    const std::vector<int32_t>& answer = answers_[static_cast<size_t>(document->label)];
+    document->ids.assign(prefix.begin(), prefix.end());
+    document->ids.insert(document->ids.end(), narrative_ids_.begin(), narrative_ids_.end());
+    document->num_prompt_ids = static_cast<uint32_t>(document->ids.size());
+    document->ids.insert(document->ids.end(), answer.begin(), answer.end());
+  } else {
+    ANAM_RETURN_IF_ERROR(Assemble(document));
+  }
   if (document->ids.empty()) {
     ANAM_ASSIGN_OR_RETURN(const int32_t eos, tokenizer_->eos_id());
     document->ids.push_back(eos);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,8 @@ struct Document {
   std::vector<uint32_t> piece_lengths;  // sum to ids.size() − num_dropped_ids
   uint32_t num_dropped_ids = 0;         // of a remainder that predicts nothing, or of truncation
   int64_t subject_id = 0;
-  int32_t label = -1;  // of documents: the subject's class
+  int32_t label = -1;           // of documents and prompts: the subject's class
+  uint32_t num_prompt_ids = 0;  // of prompts: those before the answer
 };
 
 // Thread-compatible.
@@ -51,7 +53,12 @@ class DocumentMaker {
   DocumentMaker() = default;
   Status FindTail(const std::string& tokenizer_sha256);
   StatusOr<int32_t> ClassOf(const shard::Subject& subject) const;
-  // The ids of the narrative's phrases from `first` on, into narrative_ids_ and unit_begin_.
+  Status TakePrompt(const StreamSpec& spec);
+  // The ids that `ids` may have beside the prefix and what follows.
+  size_t Room() const;
+  // The ids of the narrative's phrases from `first` on, of prompts those of the prompt around them,
+  // into narrative_ids_. unit_begin_ is set too, of prompts when `first` is 0: where the phrases
+  // begin in the ids of the narrative alone.
   Status EncodeFrom(const Narrative& narrative, size_t first);
   // Those of the most phrases, counted from the newest, that have room; how many ids there were.
   StatusOr<size_t> EncodeNewest(const Narrative& narrative);
@@ -69,6 +76,9 @@ class DocumentMaker {
   IndexSource source_;
   shard::SplitSummary split_;
   std::vector<int32_t> tail_ids_;
+  std::optional<Prompt> prompt_;
+  std::vector<std::vector<int32_t>> answers_;  // of prompts, by class
+  size_t longest_answer_ = 0;
   // Scratch of Make.
   shard::Subject subject_;
   std::vector<uint32_t> phrase_keys_;

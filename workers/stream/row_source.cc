@@ -72,6 +72,7 @@ class ShardRowSource final : public RowSource {
     if (!options_.spec.is_packed()) {
       packed.subject_id = document_.subject_id;
       packed.label = document_.label;
+      packed.num_prompt_ids = document_.num_prompt_ids;
     }
     return packed;
   }

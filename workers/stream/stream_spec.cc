@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/stream/stream_spec.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "common/base/sha256.h"
@@ -21,8 +22,26 @@ Json ToJson(const StreamSpec& spec) {
   json["rows"] = spec.rows;
   json["data.truncation"] = spec.truncation;
   json["model.num_classes"] = spec.class_sites;
+  if (!spec.has_prompt()) return json;
+  json["data.prompt.template"] = spec.prompt.text_template;
+  json["data.prompt.question"] = spec.prompt.question;
+  json["data.prompt.answers"] = spec.prompt.answers;
   return json;
 }
+
+namespace {
+
+StatusOr<std::vector<std::string>> ReadTexts(const Json& json, const char* key, const char* what,
+                                             const std::string& source) {
+  const auto list = json.find(key);
+  const bool right =
+      list != json.end() && list->is_array() &&
+      std::all_of(list->begin(), list->end(), [](const Json& text) { return text.is_string(); });
+  if (!right) return InvalidArgument(source, ": ", key, ": expected a list of ", what);
+  return list->get<std::vector<std::string>>();
+}
+
+}  // namespace
 
 StatusOr<StreamSpec> StreamSpecFromJson(const Json& json, const std::string& source) {
   StreamSpec spec;
@@ -44,20 +63,18 @@ StatusOr<StreamSpec> StreamSpecFromJson(const Json& json, const std::string& sou
   ANAM_ASSIGN_OR_RETURN(spec.tokenizer_sha256, JsonString(json, "tokenizer", source));
   if (!json.contains("rows")) return spec;
   ANAM_ASSIGN_OR_RETURN(spec.rows, JsonString(json, "rows", source));
-  if (spec.rows != "documents") {
-    return InvalidArgument(source, ": rows: expected documents, or no such key for packed rows");
+  if (spec.rows != "documents" && spec.rows != "prompts") {
+    return InvalidArgument(source,
+                           ": rows: expected documents or prompts, or no such key for packed rows");
   }
   ANAM_ASSIGN_OR_RETURN(spec.truncation, JsonString(json, "data.truncation", source));
-  const auto sites = json.find("model.num_classes");
-  if (sites == json.end() || !sites->is_array()) {
-    return InvalidArgument(source, ": model.num_classes: expected a list of sites");
-  }
-  for (const Json& site : *sites) {
-    if (!site.is_string()) {
-      return InvalidArgument(source, ": model.num_classes: expected a list of sites");
-    }
-    spec.class_sites.push_back(site.get<std::string>());
-  }
+  ANAM_ASSIGN_OR_RETURN(spec.class_sites, ReadTexts(json, "model.num_classes", "sites", source));
+  if (!spec.has_prompt()) return spec;
+  Prompt& prompt = spec.prompt;
+  ANAM_ASSIGN_OR_RETURN(prompt.text_template, JsonString(json, "data.prompt.template", source));
+  ANAM_ASSIGN_OR_RETURN(prompt.question, JsonString(json, "data.prompt.question", source));
+  ANAM_ASSIGN_OR_RETURN(prompt.answers, ReadTexts(json, "data.prompt.answers", "texts", source));
+  ANAM_RETURN_IF_ERROR(AddContext(CheckPrompt(prompt), source));
   return spec;
 }
 

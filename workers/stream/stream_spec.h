@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/io/json.h"
+#include "workers/stream/prompt.h"
 
 namespace anamnesis::stream {
 
@@ -23,14 +24,16 @@ struct StreamSpec {
   int max_length = 0;                     // model.max_length: tokens in a row
   std::string tokenizer_sha256;           // digest of the tokenizer's files that decide ids
   // packed: pretraining, nothing of a document is lost. documents: one subject a row, cut to
-  // max_length, with its class.
+  // max_length, with its class. prompts: likewise, with a question and the answer of its class.
   std::string rows = "packed";
-  std::string truncation = "newest";  // data.truncation, of documents
-  // Of documents: the sites of classes 1, 2, …; class 0 is the controls. Empty: every case is
-  // class 1.
+  std::string truncation = "newest";  // data.truncation, of documents and prompts
+  Prompt prompt;                      // data.prompt, of prompts
+  // Of documents and prompts: the sites of classes 1, 2, …; class 0 is the controls. Empty: every
+  // case is class 1.
   std::vector<std::string> class_sites;
 
   bool is_packed() const { return rows == "packed"; }
+  bool has_prompt() const { return rows == "prompts"; }
 
   bool operator==(const StreamSpec&) const = default;
 };

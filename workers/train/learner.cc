@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "workers/train/causal_learner.h"
+#include "workers/train/decoder_classifier.h"
 #include "workers/train/encoder_learner.h"
 
 namespace anamnesis::train {
@@ -15,7 +16,10 @@ at::Tensor Learner::Scores(std::span<const stream::PackedRow>) {
 }
 
 StatusOr<std::unique_ptr<Learner>> OpenLearner(const contract::TrainPlan& plan, at::Device device) {
-  if (plan.task == "pretrain_llm") return CausalLearner::Open(plan, device);
+  if (plan.task == "pretrain_llm" || plan.task == "finetune_llm") {
+    return CausalLearner::Open(plan, device);
+  }
+  if (plan.task == "classify_llm") return DecoderClassifier::Open(plan, device);
   if (plan.task == "finetune_bert") return EncoderLearner::Open(plan, device);
   return Unimplemented("task: ", plan.task, " is not built yet");
 }

@@ -20,6 +20,7 @@ struct Effect {
   const char* value;   // not the default, as of --set
   const char* effect;  // plan:<field>, plan:<section>, metric:<name>, file:<what>, or refused
   Task task = Task::kPretrainLlm;
+  std::vector<std::string> also = {};  // settings without which the key means nothing
 };
 
 using EffectTable = std::map<std::string, Effect>;
@@ -38,16 +39,35 @@ EffectTable EffectsOnTrackers() {
   };
 }
 
+constexpr char kTemplate[] = "data.prompt.template='{narrative}'";
+
+EffectTable EffectsOnPrompts() {
+  return {
+      {"data.prompt.template",
+       {"'{narrative}'",
+        "plan:data.stream.prompt",
+        Task::kFinetuneLlm,
+        {"data.prompt.answers={0: a}"}}},
+      {"data.prompt.question",
+       {"Why?",
+        "plan:data.stream.prompt",
+        Task::kFinetuneLlm,
+        {kTemplate, "data.prompt.answers={0: a}"}}},
+      {"data.prompt.answers",
+       {"{0: no, 1: yes}", "plan:data.stream.prompt", Task::kFinetuneLlm, {kTemplate}}},
+  };
+}
+
 EffectTable EffectsOnTheRest() {
   return {
       {"model.model_name", {"/models/other", "plan:model.name"}},
       {"model.max_length", {"64", "plan:data.stream.max_length"}},
       {"model.num_classes", {"3", "plan:classifier.class_names", Task::kFinetuneBert}},
       {"model.revision", {"abc", "plan:model.directory"}},
-      {"model.pretrained_checkpoint", {"/x", "refused"}},
-      {"model.head_type", {"linear", "refused"}},
-      {"model.freeze_llm", {"true", "refused"}},
-      {"model.train_lora", {"true", "refused"}},
+      {"model.pretrained_checkpoint", {"/x", "plan:model.initial_adapter", Task::kFinetuneLlm}},
+      {"model.head_type", {"mlp", "refused"}},
+      {"model.freeze_llm", {"false", "refused"}},
+      {"model.train_lora", {"false", "refused"}},
       {"data.data_dir", {"/other", "plan:data.shards_directory"}},
       {"data.vocab_filepath", {"/other", "plan:data.shards_directory"}},
       {"data.labels_filepath", {"/other", "plan:data.shards_directory"}},
@@ -64,9 +84,6 @@ EffectTable EffectsOnTheRest() {
       {"data.boundary", {"inclusive", "plan:data.stream.boundary"}},
       {"data.on_missing_date", {"keep", "plan:data.stream.on_missing_date"}},
       {"data.truncation", {"oldest", "refused"}},
-      {"data.prompt.template", {"'{narrative}'", "refused"}},
-      {"data.prompt.question", {"Why?", "refused"}},
-      {"data.prompt.answers", {"{0: no, 1: yes}", "refused"}},
       {"lora.r", {"4", "plan:lora.r"}},
       {"lora.lora_alpha", {"32", "plan:lora.alpha"}},
       {"lora.lora_dropout", {"0.5", "plan:lora.dropout"}},
@@ -115,6 +132,7 @@ const EffectTable& Effects() {
   static const auto* effects = [] {
     auto* all = new EffectTable(EffectsOnTheRest());
     all->merge(EffectsOnTrackers());
+    all->merge(EffectsOnPrompts());
     return all;
   }();
   return *effects;
@@ -127,13 +145,15 @@ Json MembersOf(const JobConfig& job) {
   const TrainingSection& training = job.training;
   const auto or_null = [](const auto& value) { return value ? Json(*value) : Json(); };
   return {{"model",
-           {job.model.model_name, job.model.max_length, job.model.revision, job.model.num_classes}},
+           {job.model.model_name, job.model.max_length, job.model.revision, job.model.num_classes,
+            job.model.pretrained_checkpoint}},
           {"wandb", job.resolved.at("wandb")},
           {"data",
            {data.data_dir, data.vocab_filepath, data.labels_filepath, data.medical_lookup_filepath,
             data.lab_lookup_filepath, data.region_lookup_filepath, data.time_lookup_filepath,
             data.cutoff_months, data.profile, data.value_mode, data.time_mode, data.unknown_tokens,
-            data.apply_to, data.boundary, data.on_missing_date, data.truncation}},
+            data.apply_to, data.boundary, data.on_missing_date, data.truncation,
+            data.prompt_template, data.prompt_question, data.prompt_answers}},
           {"lora",
            {lora.r, lora.lora_alpha, lora.lora_dropout, lora.use_rslora, lora.target_modules,
             lora.target_regex, lora.all_linear, lora.modules_to_save, lora.exclude_modules,
@@ -185,7 +205,9 @@ TEST(EveryKey, ChangesTheJobOrIsRefused) {
   for (const auto& [key, effect] : Effects()) {
     const auto before = LoadTask(effect.task, {});
     ASSERT_TRUE(before.ok()) << before.status();
-    const auto after = LoadTask(effect.task, {Cat(key, "=", effect.value)});
+    std::vector<std::string> settings = effect.also;
+    settings.push_back(Cat(key, "=", effect.value));
+    const auto after = LoadTask(effect.task, settings);
     if (std::string(effect.effect) == "refused") {
       EXPECT_EQ(after.status().code(), absl::StatusCode::kUnimplemented) << key;
       EXPECT_THAT(MessageOf(after.status()), HasSubstr("not built yet")) << key;
@@ -206,8 +228,9 @@ TEST(EveryKey, HasHelpAndADefaultOfItsType) {
     const Json fallback = DefaultOf(row);
     if (fallback.is_null()) continue;
     const std::string text = fallback.is_string() ? fallback.get<std::string>() : fallback.dump();
-    const Task task =
-        Contains(row.tasks, Task::kPretrainLlm) ? Task::kPretrainLlm : Task::kFinetuneBert;
+    const auto tasks = AllTasks();
+    const Task task = *std::find_if(tasks.begin(), tasks.end(),
+                                    [&](Task each) { return Contains(row.tasks, each); });
     const auto job = LoadTask(task, {Cat(row.path, "=", text)});
     EXPECT_TRUE(job.ok()) << row.path << ": " << job.status();
   }

@@ -16,26 +16,13 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 TEST(NotBuilt, IsRefusedByKeyAndValue) {
-  for (const char* setting : {"training.gradient_checkpointing=true",
-                              "training.fp16=true",
-                              "wandb.mode=online",
-                              "data.profile=fused",
-                              "data.time_mode=interval",
-                              "data.time_mode=delta",
-                              "data.time_mode=age",
-                              "data.time_mode=date",
-                              "data.value_mode=raw",
-                              "data.truncation=oldest",
-                              "data.prompt.question=Why?",
-                              "model.head_type=mlp",
-                              "model.pretrained_checkpoint=/x",
-                              "model.freeze_llm=true",
-                              "model.train_lora=true",
-                              "lora.bias=all",
-                              "lora.bias=lora_only",
-                              "resources.ranks_per_node=2",
-                              "resources.ranks={min: 1, max: 2}",
-                              "audit=strict"}) {
+  for (const char* setting :
+       {"training.gradient_checkpointing=true", "training.fp16=true", "wandb.mode=online",
+        "data.profile=fused", "data.time_mode=interval", "data.time_mode=delta",
+        "data.time_mode=age", "data.time_mode=date", "data.value_mode=raw",
+        "data.truncation=oldest", "model.head_type=mlp", "model.freeze_llm=false",
+        "model.train_lora=false", "lora.bias=all", "lora.bias=lora_only",
+        "resources.ranks_per_node=2", "resources.ranks={min: 1, max: 2}", "audit=strict"}) {
     const Status status = LoadWith({setting}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << setting;
     EXPECT_EQ(ExitCodeOf(status), 6);

@@ -82,7 +82,7 @@ TEST(AdapterConfig, RefusesByFieldWhatIsNotBuilt) {
                             {"target_parameters", {"x"}},
                             {"alora_invocation_tokens", {1}},
                             {"use_qalora", true},
-                            {"task_type", "SEQ_CLS"},
+                            {"task_type", "SEQ_2_SEQ_LM"},
                             {"peft_type", "LOHA"},
                             {"exclude_modules", ".*k_proj"},
                             {"ensure_weight_tying", true},
