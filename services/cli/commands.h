@@ -14,6 +14,7 @@ int RunSubmit(const std::vector<std::string>& words);
 int RunList(const std::vector<std::string>& words);
 int RunGet(const std::vector<std::string>& words);
 int RunDescribe(const std::vector<std::string>& words);
+int RunExplain(const std::vector<std::string>& words);
 // wait_command.cc
 int RunWait(const std::vector<std::string>& words);
 int RunWatch(const std::vector<std::string>& words);

@@ -109,7 +109,7 @@ void AddHead(const v1::Job& job, Page& page) {
   page.Line("Name", job.name());
   page.Line("Display name", job.spec().display_name());
   page.Line("State", Cat(StateName(job.state()), " (", ReasonName(job.reason()), ")"));
-  page.Line("Explanation", job.message());
+  page.Line("Explanation", job.explanation().empty() ? job.message() : job.explanation());
   if (job.has_retry_delay()) {
     page.Line("Next attempt",
               Cat("in ", ClockText(static_cast<double>(job.retry_delay().seconds()))));
@@ -118,6 +118,7 @@ void AddHead(const v1::Job& job, Page& page) {
   page.Line("Ranks", std::to_string(job.ranks()));
   page.Line("Project", job.spec().project());
   page.Line("Priority", std::to_string(job.spec().priority()));
+  page.Line("After", job.spec().after());
   page.Line("Output", job.output_dir());
   std::string config = job.spec().config_name();
   if (!job.spec().working_directory().empty()) {

@@ -96,6 +96,7 @@ OrderedJson ValuesJson(const google::protobuf::Map<std::string, double>& values)
 }
 
 void AddFullView(const v1::Job& job, OrderedJson& json) {
+  json["explanation"] = job.explanation();
   json["spec"] = SpecJson(job.spec());
   json["transitions"] = OrderedJson::array();
   for (const v1::Transition& transition : job.transitions()) {
@@ -144,28 +145,30 @@ absl::Time TimeOf(const google::protobuf::Timestamp& stamp) {
 }
 
 OrderedJson JobJson(const v1::Job& job, bool full) {
-  OrderedJson json = {{"name", job.name()},
-                      {"display_name", job.spec().display_name()},
-                      {"state", StateName(job.state())},
-                      {"reason", ReasonName(job.reason())},
-                      {"message", job.message()},
-                      {"task", job.spec().task()},
-                      {"project", job.spec().project()},
-                      {"priority", job.spec().priority()},
-                      {"ranks", job.ranks()},
-                      {"create_time", TimeJson(job.has_create_time(), job.create_time())},
-                      {"update_time", TimeJson(job.has_update_time(), job.update_time())},
-                      {"start_time", TimeJson(job.has_start_time(), job.start_time())},
-                      {"end_time", TimeJson(job.has_end_time(), job.end_time())},
-                      {"progress", ProgressJson(job.progress())},
-                      {"attempts", OrderedJson::array()},
-                      {"steps_executed", job.steps_executed()},
-                      {"latest_checkpoint", nullptr},
-                      {"metrics", ValuesJson(job.metrics())},
-                      {"output_dir", job.output_dir()},
-                      {"final_sha256", job.final_sha256()},
-                      {"retry_delay_seconds", nullptr},
-                      {"notes", OrderedJson::array()}};
+  OrderedJson json = {
+      {"name", job.name()},
+      {"display_name", job.spec().display_name()},
+      {"state", StateName(job.state())},
+      {"reason", ReasonName(job.reason())},
+      {"message", job.message()},
+      {"task", job.spec().task()},
+      {"project", job.spec().project()},
+      {"priority", job.spec().priority()},
+      {"after", job.spec().after().empty() ? OrderedJson() : OrderedJson(job.spec().after())},
+      {"ranks", job.ranks()},
+      {"create_time", TimeJson(job.has_create_time(), job.create_time())},
+      {"update_time", TimeJson(job.has_update_time(), job.update_time())},
+      {"start_time", TimeJson(job.has_start_time(), job.start_time())},
+      {"end_time", TimeJson(job.has_end_time(), job.end_time())},
+      {"progress", ProgressJson(job.progress())},
+      {"attempts", OrderedJson::array()},
+      {"steps_executed", job.steps_executed()},
+      {"latest_checkpoint", nullptr},
+      {"metrics", ValuesJson(job.metrics())},
+      {"output_dir", job.output_dir()},
+      {"final_sha256", job.final_sha256()},
+      {"retry_delay_seconds", nullptr},
+      {"notes", OrderedJson::array()}};
   for (const v1::Attempt& attempt : job.attempts()) {
     json["attempts"].push_back(AttemptJson(attempt));
   }
@@ -230,7 +233,7 @@ std::string MetricText(const v1::Job& job, const std::string& name) {
 Rows JobRows(const std::vector<v1::Job>& jobs, bool wide, absl::Time now) {
   Rows rows = {{"NAME", "STATE", "TASK", "RANKS", "PROGRESS", "LOSS", "AGE"}};
   const std::vector<std::string> more = {"REASON",  "TOKENS/S", "ETA",   "ATTEMPTS",
-                                         "PROJECT", "PRIORITY", "OUTPUT"};
+                                         "PROJECT", "PRIORITY", "AFTER", "OUTPUT"};
   if (wide) rows[0].insert(rows[0].end(), more.begin(), more.end());
   rows[0].push_back("DISPLAY_NAME");
   for (const v1::Job& job : jobs) {
@@ -249,7 +252,8 @@ Rows JobRows(const std::vector<v1::Job>& jobs, bool wide, absl::Time now) {
                   rate > 0 ? GroupedText(static_cast<int64_t>(rate)) : std::string("-"),
                   progress.has_eta_seconds() ? ClockText(progress.eta_seconds()) : std::string("-"),
                   std::to_string(job.attempts_size()), job.spec().project(),
-                  std::to_string(job.spec().priority()), job.output_dir()});
+                  std::to_string(job.spec().priority()),
+                  job.spec().after().empty() ? "-" : job.spec().after(), job.output_dir()});
     }
     row.push_back(FitWidth(Printable(job.spec().display_name()), wide ? 120 : 40));
     rows.push_back(std::move(row));

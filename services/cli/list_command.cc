@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// list, get, describe: jobs as they are now.
+// list, get, describe, explain: jobs as they are now.
 #include <CLI/CLI.hpp>
 #include <iostream>
 
@@ -21,7 +21,7 @@ struct OneJobFlags {
   std::string job;
 };
 
-// The flags of get and describe.
+// The flags of get, describe and explain.
 std::optional<int> ParseOneJob(const char* text, const char* verb, const Words& words,
                                OneJobFlags& flags) {
   CLI::App app(text, Cat("anamnesis ", verb));
@@ -112,6 +112,30 @@ int RunDescribe(const Words& words) {
     PrintDocument(page, form);
   } else {
     std::cout << DescribeText(*job, *checkpoints, absl::Now(), absl::LocalTimeZone());
+  }
+  return 0;
+}
+
+int RunExplain(const Words& words) {
+  OneJobFlags flags;
+  if (const auto exit_code = ParseOneJob("Say what a job waits for, or why it ended.\n\n"
+                                         "Example: anamnesis explain jobs/17",
+                                         "explain", words, flags)) {
+    return *exit_code;
+  }
+  const auto client = OpenClient(flags.common);
+  if (!client.ok()) return FailWith(client.status());
+  const auto job = (*client)->GetJob(*JobName(flags.job), true);
+  if (!job.ok()) return FailRemote(job.status());
+  const Form form = flags.common.form();
+  if (form == Form::kJson || form == Form::kYaml) {
+    PrintDocument({{"name", job->name()},
+                   {"state", StateName(job->state())},
+                   {"reason", ReasonName(job->reason())},
+                   {"explanation", job->explanation()}},
+                  form);
+  } else {
+    std::cout << job->name() << ": " << Printable(job->explanation()) << std::endl;
   }
   return 0;
 }

@@ -20,7 +20,7 @@ namespace {
 
 struct SubmitFlags {
   CommonFlags common;
-  std::string task, config, name, project, request_id, launcher = "local";
+  std::string task, config, name, project, request_id, after, launcher = "local";
   Words overrides;
   std::optional<int> ranks;
   int priority = 0;
@@ -41,6 +41,9 @@ std::optional<int> Parse(const Words& words, SubmitFlags& flags) {
       ->check(CLI::Range(1, 65536));
   app.add_option("--project", flags.project, "Whom the job belongs to");
   app.add_option("--priority", flags.priority, "Higher goes first");
+  CheckJob(app.add_option("--after", flags.after,
+                          "Start when this job (jobs/17 or 17) has succeeded; be cancelled when it "
+                          "ends in another way"));
   app.add_option("--request-id", flags.request_id,
                  "The same id never submits twice (default: random)");
   app.add_option("--launcher", flags.launcher, "local (slurm, kubernetes: not built yet)")
@@ -91,6 +94,7 @@ StatusOr<v1::CreateJobRequest> MakeRequest(const SubmitFlags& flags) {
   spec.set_display_name(flags.name);
   spec.set_project(flags.project);
   spec.set_priority(flags.priority);
+  if (!flags.after.empty()) spec.set_after(*JobName(flags.after));
   request.set_validate_only(flags.dry_run);
   request.set_request_id(flags.request_id);
   if (flags.request_id.empty()) {
@@ -110,6 +114,7 @@ int PrintChecked(const SubmitFlags& flags, const v1::Job& job) {
   std::cout << flags.config << ": correct for " << flags.task << ", " << job.ranks()
             << (job.ranks() == 1 ? " rank" : " ranks");
   if (!job.output_dir().empty()) std::cout << ", output " << Printable(job.output_dir());
+  if (!job.spec().after().empty()) std::cout << ", starts after " << job.spec().after();
   std::cout << "; nothing was submitted" << std::endl;
   return 0;
 }

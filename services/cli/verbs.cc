@@ -31,6 +31,7 @@ constexpr Verb kVerbs[] = {
     {"list", kJobs, "List jobs", RunList},
     {"get", kJobs, "Print one job", RunGet},
     {"describe", kJobs, "Tell all about a job", RunDescribe},
+    {"explain", kJobs, "Say what a job waits for, or why it ended", RunExplain},
     {"wait", kJobs, "Wait for the end of jobs; exit as they did", RunWait},
     {"watch", kJobs, "Print each change of jobs as it comes", RunWatch},
     {"logs", kJobs, "Print what a job's worker or rank wrote", RunLogs},
@@ -49,7 +50,6 @@ constexpr Verb kVerbs[] = {
     {"config", kHere, "Explain, export and check configuration keys", RunConfigCommand},
     {"version", kAbout, "Print the version"},
     // The rest of the contract.
-    {"explain", "", ""},
     {"resize", "", ""},
     {"delete", "", ""},
     {"set", "", ""},

@@ -155,7 +155,8 @@ v1::Reason ToProto(core::Reason reason) { return Shift<v1::Reason>(reason); }
 
 core::Reason FromProto(v1::Reason reason) {
   const int value = static_cast<int>(reason) - 1;
-  if (value < 0 || value > static_cast<int>(core::Reason::kStopped)) return core::Reason::kInternal;
+  if (value < 0 || value > static_cast<int>(core::Reason::kAfterNotSucceeded))
+    return core::Reason::kInternal;
   return static_cast<core::Reason>(value);
 }
 
@@ -169,6 +170,7 @@ v1::JobSpec ToProto(const core::JobSpec& spec) {
   out.set_display_name(spec.display_name);
   out.set_project(spec.project);
   out.set_priority(static_cast<int32_t>(spec.priority));
+  if (spec.after) out.set_after(NameOf(*spec.after));
   return out;
 }
 

@@ -56,6 +56,10 @@ ServerUnaryReactor* JobServiceImpl::CreateJob(CallbackServerContext* context,
   if (!request->validate_only()) {
     return PostAndAnswer(api_.loop, context, *std::move(submission), response);
   }
+  if (const auto after = submission->spec.after) {
+    const Status followed = core::CheckFollowed(*after, api_.board.Find(*after).get());
+    if (!followed.ok()) return Done(context, followed);
+  }
   core::Job job;
   job.spec = submission->spec;
   job.resolved = submission->resolved;
@@ -79,7 +83,6 @@ ServerUnaryReactor* JobServiceImpl::GetJob(CallbackServerContext* context,
     *response->mutable_job()->add_transitions() = ToProto(transition);
   }
   response->mutable_job()->set_resolved_spec_json((*job)->resolved.spec_json.str());
-  if (core::IsTerminal((*job)->state)) return Done(context, absl::OkStatus());
   ServerUnaryReactor* reactor = context->DefaultReactor();
   api_.loop.Ask([this, reactor, response, id = (*job)->id](const core::State* state) {
     if (state == nullptr) return reactor->Finish(rpc::ToGrpc(Unavailable("the coordinator ends")));

@@ -207,6 +207,10 @@ StatusOr<core::Outcome> Loop::Apply(const core::Event& event, const core::Now& n
   for (const core::Transition& transition : outcome.transitions) {
     pending->batch.transitions.emplace_back(*outcome.job, transition);
   }
+  for (const auto& [id, transition] : outcome.consequences) {
+    pending->changed.insert(id);
+    pending->batch.transitions.emplace_back(id, transition);
+  }
   if (outcome.checkpoint)
     pending->batch.checkpoints.emplace_back(*outcome.job, *outcome.checkpoint);
   if (const auto* report = std::get_if<core::Reported>(&event); report && outcome.new_report) {

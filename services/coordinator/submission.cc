@@ -7,6 +7,7 @@
 #include "common/config/advice.h"
 #include "common/config/job_config.h"
 #include "common/io/file.h"
+#include "services/coordinator/convert.h"
 
 namespace anamnesis::coordinator {
 namespace {
@@ -56,12 +57,19 @@ bool LiesBeneath(const std::string& path, const std::vector<std::string>& roots)
   });
 }
 
+// The hub's names are NAME or OWNER/NAME.
+bool IsPath(const std::string& model_name) {
+  return model_name.starts_with('/') || model_name.starts_with('.') ||
+         std::count(model_name.begin(), model_name.end(), '/') > 1;
+}
+
 Status CheckRoots(const config::JobConfig& config, const std::string& working_directory,
                   const std::vector<std::string>& roots) {
   if (roots.empty()) return absl::OkStatus();
-  // A folder of this name goes before a model of the cache, as in the worker.
+  // A folder of this name goes before a model of the cache, as in the worker. It need not be there
+  // yet: an earlier job may write it. What cannot be a name of the hub is a path all the same.
   std::string model = (fs::path(working_directory) / config.model.model_name).string();
-  if (!IsDirectory(model)) model.clear();
+  if (!IsDirectory(model) && !IsPath(config.model.model_name)) model.clear();
   const std::pair<const char*, const std::string&> paths[] = {
       {"model.model_name", model},
       {"training.output_dir", config.training.output_dir},
@@ -78,6 +86,13 @@ Status CheckRoots(const config::JobConfig& config, const std::string& working_di
     }
   }
   return absl::OkStatus();
+}
+
+StatusOr<std::optional<core::JobId>> AfterOf(const v1::JobSpec& spec) {
+  if (spec.after().empty()) return std::optional<core::JobId>();
+  const StatusOr<core::JobId> after = JobIdFromName(spec.after());
+  if (!after.ok()) return AddContext(after.status(), "spec.after");
+  return std::optional(*after);
 }
 
 }  // namespace
@@ -101,6 +116,7 @@ StatusOr<core::Submit> MakeSubmission(const v1::CreateJobRequest& request, const
                               rules.num_slots, rules.num_slots == 1 ? " slot" : " slots",
                               " (--slots of anamnesis up)");
   }
+  ANAM_ASSIGN_OR_RETURN(const std::optional<core::JobId> after, AfterOf(spec));
   core::Submit submit;
   submit.request_id = request.request_id();
   submit.actor = actor;
@@ -111,7 +127,8 @@ StatusOr<core::Submit> MakeSubmission(const v1::CreateJobRequest& request, const
                  .config_name = name,
                  .display_name = spec.display_name(),
                  .project = spec.project().empty() ? "default" : spec.project(),
-                 .priority = spec.priority()};
+                 .priority = spec.priority(),
+                 .after = after};
   submit.resolved = {.spec_json = config.resolved.dump(),
                      .output_dir = config.training.output_dir,
                      .ranks = ranks,

@@ -21,6 +21,7 @@ StatusOr<Outcome> Apply(State* state, const Event& event, const Now& now, const 
     Job& job = *state->Find(*outcome.job);
     job.update_time = now.wall;
     Index(job, state);
+    if (IsTerminal(job.state)) TellFollowers(&change, job.id);
     CheckJob(*state, job);
     CheckSlots(*state);
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "services/core/event.h"
@@ -17,11 +18,16 @@ struct Outcome {
   bool changed = false;      // the job is to be stored again
   bool created = false;      // false for a Submit that was seen before
   std::vector<Transition> transitions;
+  // Of other jobs, which are to be stored again as well: those that were to follow the job.
+  std::vector<std::pair<JobId, Transition>> consequences;
   std::optional<Checkpoint> checkpoint;  // newly committed
   // A report that was new: its metric row is stored too.
   bool new_report = false;
 };
 
+// A job that ends takes along those that wait for it: the same Apply releases or cancels them, and
+// those that wait for these.
+//
 // kNotFound: no such job. kInvalidArgument: a value that no worker and no user may send.
 // kFailedPrecondition: not in this state, more ranks than slots, a gap in the reports' numbers, a
 // commit that goes back. kAlreadyExists: another spec under this request id, or the output folder

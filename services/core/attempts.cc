@@ -41,6 +41,9 @@ Status Handle(Change* change, const Assign& event) {
     return FailedPrecondition(NameOf(job->id), " is ", NameOf(job->state),
                               ", it waits for no slots");
   }
+  if (const auto followed = WaitsFor(change->state, *job)) {
+    return FailedPrecondition(NameOf(job->id), " waits for ", NameOf(followed->id));
+  }
   if (change->state.parking) return FailedPrecondition("the coordinator shuts down");
   Attempt attempt;
   Session session{.launching = true, .last_heard = change->now.monotonic};

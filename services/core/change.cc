@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/core/change.h"
 
+#include <set>
 #include <utility>
 
 #include "common/base/check.h"
 #include "services/core/failure_rule.h"
+#include "services/core/invariants.h"
 
 namespace anamnesis::core {
 namespace {
@@ -14,6 +16,22 @@ constexpr size_t kMaxFailures = 64;
 bool IsStopping(JobState state) {
   return state == JobState::kCancelling || state == JobState::kPausing ||
          state == JobState::kPreempting || state == JobState::kResizing;
+}
+
+// The one place where a job's state changes.
+Transition Move(const Change* change, Job* job, JobState to, Reason reason,
+                const std::string& actor, const std::string& message) {
+  ANAM_CHECK(MayGo(job->state, to));
+  const int64_t epoch = job->attempts.empty() ? 0 : job->attempts.back().epoch;
+  Transition transition = {change->now.wall, job->state, to, reason, actor, epoch, message};
+  job->state = to;
+  job->reason = reason;
+  job->message = message;
+  job->update_time = change->now.wall;
+  if (to != JobState::kRecovering) job->retry_time.reset();
+  if (!IsStopping(to)) job->stop_deadline.reset();
+  if (IsTerminal(to)) job->end_time = change->now.wall;
+  return transition;
 }
 
 // A job that was to be cancelled or paused is that, however its attempt ended.
@@ -56,18 +74,34 @@ StatusOr<Attempt*> FindActive(Job* job, int64_t epoch) {
 
 void Go(Change* change, Job* job, JobState to, Reason reason, const std::string& actor,
         const std::string& message) {
-  ANAM_CHECK(MayGo(job->state, to));
-  const int64_t epoch = job->attempts.empty() ? 0 : job->attempts.back().epoch;
-  change->outcome.transitions.push_back(
-      {change->now.wall, job->state, to, reason, actor, epoch, message});
+  change->outcome.transitions.push_back(Move(change, job, to, reason, actor, message));
   change->outcome.changed = true;
-  job->state = to;
-  job->reason = reason;
-  job->message = message;
-  job->update_time = change->now.wall;
-  if (to != JobState::kRecovering) job->retry_time.reset();
-  if (!IsStopping(to)) job->stop_deadline.reset();
-  if (IsTerminal(to)) job->end_time = change->now.wall;
+}
+
+void TellFollowers(Change* change, JobId ended) {
+  std::vector<JobId> todo = {ended};
+  while (!todo.empty()) {
+    const JobId id = todo.back();
+    todo.pop_back();
+    const auto found = change->state.followers.find(id);
+    if (found == change->state.followers.end()) continue;
+    const std::set<JobId> followers = std::move(found->second);
+    change->state.followers.erase(found);
+    const Job& followed = *change->state.Find(id);
+    for (const JobId follower : followers) {
+      Job* job = change->state.Find(follower);
+      if (followed.state != JobState::kSucceeded) {
+        const std::string message = Cat("it was to follow ", NameOf(id), ", which is ",
+                                        NameOf(followed.state), " and not succeeded");
+        change->outcome.consequences.emplace_back(
+            follower, Move(change, job, JobState::kCancelled, Reason::kAfterNotSucceeded,
+                           kByCoordinator, message));
+        todo.push_back(follower);
+      }
+      Index(*job, &change->state);
+      CheckJob(change->state, *job);
+    }
+  }
 }
 
 void EndAttempt(Change* change, Job* job, AttemptState state, Reason reason,

@@ -46,6 +46,10 @@ void ReleaseSlots(Change* change, Job* job);
 // rule (failure_rule.h). The attempt is over already.
 void GoAfterFailure(Change* change, Job* job, Failure failure, const std::string& actor);
 
+// The job has ended: those that wait for it are queued for slots, or cancelled, and so on down the
+// chain.
+void TellFollowers(Change* change, JobId ended);
+
 // Where a job goes whose attempt stopped without a failure: as it was told, or to the queue.
 void GoAfterStop(Change* change, Job* job, Reason unasked, const std::string& actor,
                  const std::string& message);

@@ -41,9 +41,16 @@ std::string WhoHolds(const State& state, size_t num_free, const Options& options
   return holders.empty() ? free : Cat(free, " (", holders, ")");
 }
 
+std::string ExplainFollowing(const Followed& followed) {
+  return followed.found == nullptr
+             ? Cat("waits for ", NameOf(followed.id), ", which is not there: cancel this job")
+             : Cat("waits for ", NameOf(followed.id), ", which is ", NameOf(followed.found->state));
+}
+
 std::string ExplainWaiting(const State& state, const Job& job, const Now& now,
                            const Options& options) {
   const int64_t ranks = job.resolved.ranks;
+  if (const auto followed = WaitsFor(state, job)) return ExplainFollowing(*followed);
   if (state.parking) return "the coordinator shuts down; the next one continues it";
   const PlacementPlan plan = PlanPlacement(state, now, options);
   if (std::any_of(plan.places.begin(), plan.places.end(),
@@ -111,6 +118,9 @@ std::string Explain(const State& state, JobId id, const Now& now, const Options&
       }
       return ExplainWaiting(state, *job, now, options);
     case JobState::kPaused:
+      if (const auto followed = WaitsFor(state, *job)) {
+        return Cat("paused; once resumed, ", ExplainFollowing(*followed));
+      }
       return job->latest_checkpoint
                  ? Cat("paused; resume continues after step ", job->latest_checkpoint->step)
                  : "paused; resume starts it at step 0";

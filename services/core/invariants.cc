@@ -39,6 +39,9 @@ void CheckJob(const State& state, const Job& job) {
   ANAM_CHECK(holds_slots == (state.FindSession(job) != nullptr));
   ANAM_CHECK(IsTerminal(job.state) == job.end_time.has_value());
   ANAM_CHECK((job.state == JobState::kRecovering) == job.retry_time.has_value());
+  const bool waits = WaitsFor(state, job).has_value();
+  const bool may_start = job.state == JobState::kQueued && !waits;
+  ANAM_CHECK(state.queue.contains(PlaceOf(job)) == may_start);
   const bool stops = job.state == JobState::kCancelling || job.state == JobState::kPausing;
   ANAM_CHECK(stops == job.stop_deadline.has_value());
 }

@@ -9,7 +9,7 @@ namespace anamnesis::core {
 
 // Of one job: epochs ascend by one; only the last attempt may be active or hold slots; an attempt
 // is active exactly in the states in which a job runs; times are set exactly in the states that use
-// them.
+// them; it stands in the queue exactly if it is queued and waits for no other job.
 void CheckJob(const State& state, const Job& job);
 
 // Of all: no slot is held twice.

@@ -72,6 +72,7 @@ enum class Reason {
   kEqualFailures,
   kInternal,
   kStopped,
+  kAfterNotSucceeded,
 };
 
 // "queued", "user_cancelled", ...: for people, the store and metric labels.
@@ -92,6 +93,8 @@ struct JobSpec {
   std::string display_name;
   std::string project;
   int64_t priority = 0;
+  // Starts when that job has succeeded; is cancelled when it ends in another way.
+  std::optional<JobId> after = {};
   bool operator==(const JobSpec&) const = default;
 };
 

@@ -32,8 +32,34 @@ Session* State::FindSession(const Job& job) {
 
 QueuePlace PlaceOf(const Job& job) { return {job.spec.priority, job.id}; }
 
+std::optional<Followed> WaitsFor(const State& state, const Job& job) {
+  if (!job.spec.after || !job.attempts.empty()) return std::nullopt;  // or has started long since
+  const Job* found = state.Find(*job.spec.after);
+  if (found != nullptr && found->state == JobState::kSucceeded) return std::nullopt;
+  return Followed{*job.spec.after, found};
+}
+
+Status CheckFollowed(JobId id, const Job* followed) {
+  if (followed == nullptr) return NotFound("after: there is no ", NameOf(id));
+  if (!IsTerminal(followed->state) || followed->state == JobState::kSucceeded) {
+    return absl::OkStatus();
+  }
+  return FailedPrecondition("after: ", NameOf(id), " is ", NameOf(followed->state),
+                            " already: a job starts after one that succeeds");
+}
+
 void Index(const Job& job, State* state) {
-  if (job.state == JobState::kQueued) {
+  const std::optional<Followed> followed = WaitsFor(*state, job);
+  if (followed && !IsTerminal(job.state)) {
+    state->followers[followed->id].insert(job.id);
+  } else if (job.spec.after) {
+    const auto siblings = state->followers.find(*job.spec.after);
+    if (siblings != state->followers.end()) {
+      siblings->second.erase(job.id);
+      if (siblings->second.empty()) state->followers.erase(siblings);
+    }
+  }
+  if (job.state == JobState::kQueued && !followed) {
     state->queue.insert(PlaceOf(job));
   } else {
     state->queue.erase(PlaceOf(job));
@@ -63,10 +89,10 @@ State Restore(std::vector<Job> jobs, int64_t next_job_id, const Now& now) {
       state.sessions[{id, job.attempts.back().epoch}] = {.last_heard = now.monotonic,
                                                          .idle_since = now.monotonic};
     }
-    Index(job, &state);
     state.next_job_id = std::max(state.next_job_id, static_cast<int64_t>(id) + 1);
     state.jobs.emplace(id, std::move(job));
   }
+  for (const auto& [id, job] : state.jobs) Index(job, &state);
   return state;
 }
 

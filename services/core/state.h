@@ -64,9 +64,11 @@ struct State {
   // that are while their process may be alive.
   std::map<std::pair<JobId, int64_t>, Session> sessions;
   // Sessions and these two are all that Decide looks at: a turn costs the same however many wait.
-  std::set<QueuePlace> queue;                  // jobs that are queued
+  std::set<QueuePlace> queue;                  // jobs that are queued and wait for no other job
   std::set<JobId> recovering;                  // jobs that are recovering, due or not
   std::map<std::string, JobId> by_output_dir;  // of jobs that are not terminal
+  // By the job that they wait for: jobs to start after it. A job that has ended has none here.
+  std::map<JobId, std::set<JobId>> followers;
   bool parking = false;
   absl::Duration park_time;  // monotonic, when parking began
 
@@ -77,8 +79,21 @@ struct State {
   Session* FindSession(const Job& job);
 };
 
-// Brings `queue`, `recovering` and `by_output_dir` up to date with one job.
+// Brings `queue`, `recovering`, `followers` and `by_output_dir` up to date with one job; the job
+// that it is to follow is there before.
 void Index(const Job& job, State* state);
+
+// The job that this one is to follow, and that has not succeeded yet: until then it is not placed.
+// Nothing for one that follows none; `found` is nullptr where the followed one is not there.
+struct Followed {
+  JobId id{};
+  const Job* found = nullptr;
+};
+std::optional<Followed> WaitsFor(const State& state, const Job& job);
+
+// May a job follow this one, named `id`? kNotFound: there is none. kFailedPrecondition: it has
+// ended and not succeeded.
+Status CheckFollowed(JobId id, const Job* followed);
 
 // The state after a start from stored jobs: indices made; every attempt that holds slots has a full
 // lease from now on, in which its worker may come back.

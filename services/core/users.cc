@@ -20,6 +20,9 @@ Status CheckNew(const Change& change, const Submit& event) {
                               change.options.num_slots == 1 ? " slot" : " slots",
                               " (--slots of anamnesis up)");
   }
+  if (const auto& after = event.spec.after) {
+    ANAM_RETURN_IF_ERROR(CheckFollowed(*after, change.state.Find(*after)));
+  }
   const auto owner = change.state.by_output_dir.find(resolved.output_dir);
   if (owner != change.state.by_output_dir.end()) {
     return AlreadyExists("output_dir ", resolved.output_dir, " belongs to ", NameOf(owner->second),

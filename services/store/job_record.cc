@@ -74,6 +74,7 @@ void VisitFields(V& visit, T& job) {
   visit("display_name", job.spec.display_name);
   visit("project", job.spec.project);
   visit("priority", job.spec.priority);
+  visit("after", job.spec.after);
   visit("output_dir", job.resolved.output_dir);
   visit("ranks", job.resolved.ranks);
   visit("notes", job.resolved.notes);

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <iterator>
 
 #include "common/io/file.h"
 
@@ -15,7 +16,6 @@ namespace anamnesis::store {
 namespace {
 
 constexpr int64_t kApplicationId = 0x414E414D;  // "ANAM"
-constexpr int64_t kVersion = 1;
 constexpr mode_t kMode = 0600;
 constexpr int64_t kLeastPageBytes = 512;
 
@@ -80,6 +80,12 @@ PRAGMA user_version = 1;
 COMMIT;
 PRAGMA journal_mode = WAL;
 )sql";
+
+// From version i + 1 to i + 2. A body that is no JSON is left to Load, which names it.
+constexpr const char* kSteps[] = {
+    "UPDATE jobs SET body = json_insert(body, '$.after', NULL) WHERE json_valid(body);",
+};
+constexpr int64_t kVersion = 1 + static_cast<int64_t>(std::size(kSteps));
 
 std::string FolderOf(const std::string& path) {
   const std::string folder = std::filesystem::path(path).parent_path().string();
@@ -149,8 +155,22 @@ Status CheckVersion(const std::string& path, Database& database) {
     return FailedPrecondition(path, ": version ", version, " is newer than ", kVersion,
                               ": use the release of anamnesis that wrote it, or a newer one");
   }
-  if (version == kVersion) return absl::OkStatus();
-  return DataLoss(path, ": version ", version, ", expected ", kVersion);
+  if (version >= 1) return absl::OkStatus();
+  return DataLoss(path, ": version ", version, ", expected 1 to ", kVersion);
+}
+
+// Each step whole or not at all. A new database goes the same way.
+Status Upgrade(Database& database) {
+  ANAM_ASSIGN_OR_RETURN(const int64_t found, database.QueryInt("PRAGMA user_version"));
+  for (int64_t version = found; version < kVersion; ++version) {
+    const std::string step = Cat("BEGIN IMMEDIATE;", kSteps[version - 1],
+                                 "PRAGMA user_version = ", version + 1, ";COMMIT;");
+    if (const Status status = database.Execute(step.c_str()); !status.ok()) {
+      (void)database.Execute("ROLLBACK");
+      return status;
+    }
+  }
+  return absl::OkStatus();
 }
 
 // `size_bytes`: of the file as it was found, or -1 where a WAL may hold what it lacks.
@@ -194,6 +214,7 @@ StatusOr<Database> OpenForWriting(const std::string& path) {
   ANAM_RETURN_IF_ERROR(CheckVersion(path, database));
   ANAM_RETURN_IF_ERROR(Configure(path, database));
   ANAM_RETURN_IF_ERROR(CheckPages(path, has_wal ? -1 : file.st_size, database));
+  ANAM_RETURN_IF_ERROR(AddContext(Upgrade(database), path));
   return database;
 }
 

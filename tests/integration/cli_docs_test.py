@@ -41,7 +41,7 @@ class Document(unittest.TestCase):
                 self.assertEqual(flags_of_document(command), flags_of_help(command))
 
     def test_the_flags_of_the_service_are_those_of_the_help(self):
-        for command in ("up", "down", "submit", "list", "get", "describe", "wait", "watch", "logs", "metrics", "cancel",
+        for command in ("up", "down", "submit", "list", "get", "describe", "explain", "wait", "watch", "logs", "metrics", "cancel",
                         "pause", "resume", "checkpoint list", "checkpoint verify"):
             with self.subTest(command):
                 self.assertEqual(flags_of_document(command) - COMMON, flags_of_help(command) - COMMON)

@@ -199,6 +199,10 @@ void CoreStage::Submit(const Command& command) {
   submit.actor = "user:ann";
   submit.spec.config_yaml = command.Value("spec");
   submit.spec.priority = command.Number("priority", 0);
+  if (const std::string after = command.Value("after"); !after.empty()) {
+    const auto found = names_.find(after);
+    submit.spec.after = found == names_.end() ? core::JobId{999} : found->second;
+  }
   submit.resolved.ranks = command.Number("ranks", 1);
   submit.resolved.output_dir = command.Value("dir", Cat("/out/", name));
   const auto outcome = core::Apply(&state_, submit, now_, options_);
@@ -262,17 +266,20 @@ bool CoreStage::Apply(const core::Event& event) {
               MessageOf(outcome.status()), core::IsStaleEpoch(outcome.status()) ? " [stale]" : ""));
     return false;
   }
-  for (const core::Transition& t : outcome->transitions) {
-    Print(Cat(NameOf(*outcome->job), ": ", core::NameOf(t.from), " -> ", core::NameOf(t.to), " (",
-              core::NameOf(t.reason), " by ", t.actor, ")",
-              t.message.empty() ? "" : ": " + t.message));
-  }
+  for (const core::Transition& t : outcome->transitions) PrintTransition(*outcome->job, t);
+  for (const auto& [id, t] : outcome->consequences) PrintTransition(id, t);
   const bool is_commit = std::holds_alternative<core::Commit>(event);
   if (is_commit) Print(Cat(line_, outcome->checkpoint ? ": granted" : ": granted again"));
   if (const auto* report = std::get_if<core::Reported>(&event); report && !outcome->new_report) {
     Print(line_ + ": known already");
   }
   return true;
+}
+
+void CoreStage::PrintTransition(core::JobId job, const core::Transition& t) {
+  Print(Cat(NameOf(job), ": ", core::NameOf(t.from), " -> ", core::NameOf(t.to), " (",
+            core::NameOf(t.reason), " by ", t.actor, ")",
+            t.message.empty() ? "" : ": " + t.message));
 }
 
 core::JobId CoreStage::JobOf(const Command& command) const {

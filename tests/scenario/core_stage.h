@@ -41,6 +41,7 @@ class CoreStage {
   core::Job* Find(const Command& command);
   int64_t EpochOf(const Command& command);
   std::string NameOf(core::JobId job) const;
+  void PrintTransition(core::JobId job, const core::Transition& t);
   void Print(const std::string& line) { output_ += line + "\n"; }
   void PrintDecisions();
   void PrintProgress(const core::Job& job);

@@ -97,7 +97,7 @@ TEST(JobRows, WideHasMore) {
   ASSERT_EQ(rows[0].size(), rows[1].size());
   EXPECT_THAT(rows[1], ElementsAre("jobs/17", "running", "pretrain_llm", "2", "120/400 (30%)",
                                    "2.3411", "10m", "first_step", "2,345", "4:05", "1", "default",
-                                   "0", "/out/a", "first light"));
+                                   "0", "-", "/out/a", "first light"));
 }
 
 TEST(DescribeText, TellsAllAboutAJob) {
@@ -122,6 +122,19 @@ TEST(DescribeText, TellsAllAboutAJob) {
                           HasSubstr("9:00"), HasSubstr("  2026-03-01 11:50:00  -     queued"),
                           HasSubstr("\nResolved configuration:\n  training:\n    epochs: 2\n"),
                           Not(HasSubstr("Checkpoints:"))));
+}
+
+TEST(DescribeText, NamesTheJobThatItFollowsAndWhatItWaitsFor) {
+  v1::Job job = MadeJob();
+  job.set_state(v1::JOB_STATE_QUEUED);
+  job.mutable_spec()->set_after("jobs/16");
+  job.set_explanation("waits for jobs/16, which is running");
+  const std::string page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone());
+  EXPECT_THAT(page, AllOf(HasSubstr("After:         jobs/16\n"),
+                          HasSubstr("Explanation:   waits for jobs/16, which is running\n")));
+  EXPECT_EQ(JobJson(job, true)["after"], "jobs/16");
+  EXPECT_EQ(JobJson(job, true)["explanation"], "waits for jobs/16, which is running");
+  EXPECT_TRUE(JobJson(MadeJob(), false)["after"].is_null());
 }
 
 TEST(DescribeText, AdvisesByWhatIsKnownOfTheJob) {

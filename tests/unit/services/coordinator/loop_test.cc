@@ -55,6 +55,42 @@ TEST(Loop, AJobIsPlacedAndItsWorkerRecorded) {
   life.KillWorkers();
 }
 
+core::Submit Following(core::JobId followed, const std::string& request_id) {
+  core::Submit submit = RunningLoop::MakeSubmit(request_id);
+  submit.spec.after = followed;
+  return submit;
+}
+
+TEST(Loop, AJobWaitsForTheOneThatItFollowsAndIsCancelledWithItAlsoAfterARestart) {
+  Ground ground;
+  const core::JobId kSecond{2}, kThird{3};
+  {
+    RunningLoop life(ground, /*num_slots=*/2);
+    life.Start();
+    ASSERT_TRUE(life.Submit("a").ok());
+    ASSERT_TRUE(life.Do(Following(kFirst, "b")).ok());
+    ASSERT_TRUE(life.Do(Following(kSecond, "c")).ok());
+    ASSERT_NE(life.WaitForWorker(kFirst), nullptr);
+    EXPECT_EQ(life.Do(Following(core::JobId{9}, "d")).status().code(), absl::StatusCode::kNotFound);
+  }
+  RunningLoop life(ground, /*num_slots=*/2);
+  life.Start();
+  EXPECT_TRUE(life.board().Find(kSecond)->attempts.empty());  // though a slot is free
+  EXPECT_EQ(life.board().Find(kSecond)->state, JobState::kQueued);
+  const auto again = life.Do(Following(kFirst, "b"));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_FALSE(again->created);
+  ASSERT_TRUE(life.Do(core::Cancel{.job = kFirst, .grace = absl::ZeroDuration()}).ok());
+  const JobSnapshot third = life.WaitForState(kThird, JobState::kCancelled);
+  ASSERT_NE(third, nullptr);
+  EXPECT_EQ(third->reason, core::Reason::kAfterNotSucceeded);
+  EXPECT_EQ(third->message, "it was to follow jobs/2, which is cancelled and not succeeded");
+  const auto stored = *life.store().Transitions(kSecond);
+  ASSERT_EQ(stored.size(), 2u);
+  EXPECT_EQ(stored[1].reason, core::Reason::kAfterNotSucceeded);
+  EXPECT_EQ(life.Do(Following(kFirst, "e")).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST(Loop, ALaunchThatFailsIsTriedAgainAfterItsBackoff) {
   Ground ground;
   ground.worker_program = ground.folder.File("absent");

@@ -44,6 +44,15 @@ TEST(Submission, ResolvesWhatWasAskedFor) {
   EXPECT_THAT(submit->resolved.spec_json.str(), HasSubstr("\"epochs\":2"));
 }
 
+TEST(Submission, NamesTheJobThatItFollows) {
+  v1::CreateJobRequest request = Request();
+  EXPECT_FALSE(Submit(request)->spec.after.has_value());
+  for (const char* name : {"jobs/17", "17"}) {
+    request.mutable_spec()->set_after(name);
+    EXPECT_EQ(Submit(request)->spec.after, core::JobId{17});
+  }
+}
+
 TEST(Submission, AdviceStandsAmongTheNotes) {
   v1::CreateJobRequest request = Request();
   request.mutable_spec()->add_overrides("training.learning_rate=0.1");
@@ -63,6 +72,7 @@ TEST(Submission, ABadFieldIsNamed) {
       {"spec.ranks", [](v1::JobSpec* s) { s->set_ranks(0); }},
       {"spec.display_name", [](v1::JobSpec* s) { s->set_display_name("a\x1b[2Jb"); }},
       {"spec.project", [](v1::JobSpec* s) { s->set_project(std::string(201, 'p')); }},
+      {"spec.after", [](v1::JobSpec* s) { s->set_after("the other one"); }},
       {"fly", [](v1::JobSpec* s) { s->set_task("fly"); }},
   };
   for (const Case& spoiled : cases) {
@@ -123,6 +133,7 @@ class Roots : public ::testing::Test {
          {"training.output_dir", "data.data_dir", "data.vocab_filepath", "data.labels_filepath"}) {
       request.mutable_spec()->add_overrides(Cat(path, "=", folder_.File("allowed/"), path));
     }
+    request.mutable_spec()->add_overrides("model.model_name=of/the-hub");
     request.mutable_spec()->set_working_directory(folder_.path());
     for (const std::string& text : overrides) request.mutable_spec()->add_overrides(text);
     return Submit(request, {.roots = {folder_.File("allowed")}}).status();
@@ -153,6 +164,17 @@ TEST_F(Roots, AModelThatIsAFolderLiesBeneathThemToo) {
   EXPECT_EQ(CodeOf({"model.model_name=secret"}), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(CodeOf({"model.model_name=allowed"}), absl::StatusCode::kOk);
   EXPECT_EQ(CodeOf({"model.model_name=Qwen/Qwen3-0.6B"}), absl::StatusCode::kOk);
+}
+
+TEST_F(Roots, AModelThatAnEarlierJobIsToWriteLiesBeneathThemToo) {
+  EXPECT_EQ(CodeOf({"model.model_name=" + folder_.File("allowed/first/final_model")}),
+            absl::StatusCode::kOk);
+  EXPECT_EQ(CodeOf({"model.model_name=allowed/first/final_model"}), absl::StatusCode::kOk);
+  for (const char* path :
+       {"/not/there", "secret/first/final_model", "../first", "./secret/first"}) {
+    EXPECT_EQ(CodeOf({Cat("model.model_name=", path)}), absl::StatusCode::kPermissionDenied)
+        << path;
+  }
 }
 
 }  // namespace

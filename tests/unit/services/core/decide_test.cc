@@ -96,5 +96,20 @@ TEST(Explain, OfNoJobSaysSo) {
   EXPECT_EQ(Explain(picture.state, JobId{7}, picture.now, picture.options), "there is no jobs/7");
 }
 
+TEST(Decide, LooksAtNoJobThatWaitsForAnother) {
+  Picture picture(1);
+  const JobId first = picture.Running("first");
+  for (int i = 0; i < 500; ++i) {
+    Submit wish = picture.Wish(Cat("follower ", i));
+    wish.spec.after = first;
+    picture.Do(wish);
+  }
+  EXPECT_TRUE(picture.state.queue.empty());
+  EXPECT_EQ(picture.state.followers.at(first).size(), 500u);
+  picture.Report(first, DoneReported{1, "digest", "/out"});
+  EXPECT_EQ(picture.state.queue.size(), 500u);
+  EXPECT_TRUE(picture.state.followers.empty());
+}
+
 }  // namespace
 }  // namespace anamnesis::core

@@ -38,6 +38,7 @@ TEST_F(CoreProperty, EveryJobEndsWhenItIsCancelledAndItsWorkerEnds) {
     EXPECT_TRUE(world.state().sessions.empty());
     EXPECT_TRUE(world.state().queue.empty());
     EXPECT_TRUE(world.state().recovering.empty());
+    EXPECT_TRUE(world.state().followers.empty());
     EXPECT_TRUE(world.state().by_output_dir.empty());
     for (const JobState state :
          {JobState::kSucceeded, JobState::kFailed, JobState::kCancelled, JobState::kRejected}) {

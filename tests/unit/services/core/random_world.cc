@@ -30,7 +30,7 @@ std::string Print(const Job& job) {
 std::string Print(const State& state) {
   std::ostringstream out;
   out << state.next_job_id << state.parking << state.queue.size() << state.recovering.size()
-      << state.by_request_id.size() << state.by_output_dir.size();
+      << state.followers.size() << state.by_request_id.size() << state.by_output_dir.size();
   for (const auto& [id, job] : state.jobs) out << "\n" << NameOf(id) << Print(job);
   for (const auto& [key, session] : state.sessions) {
     out << "\n"
@@ -97,6 +97,7 @@ void RandomWorld::CheckHistory(const Event& event, const Outcome& outcome) {
     } else if (IsTerminal(job.state)) {
       ended_[id] = Cat(NameOf(job.state), *job.end_time);
     }
+    CheckFollowing(job);
     const auto epoch = static_cast<int64_t>(job.attempts.size());
     EXPECT_TRUE(epoch == epochs_[id] || epoch == epochs_[id] + 1) << NameOf(id);
     epochs_[id] = epoch;
@@ -111,6 +112,21 @@ void RandomWorld::CheckHistory(const Event& event, const Outcome& outcome) {
   int64_t& last = committed_steps_[{commit->job, commit->epoch}];
   EXPECT_GT(commit->checkpoint.step, last);
   last = commit->checkpoint.step;
+}
+
+// A job begins only after the one that it follows, and has its end when that one did not succeed.
+void RandomWorld::CheckFollowing(const Job& job) const {
+  if (!job.spec.after) return;
+  const Job& followed = *state_.Find(*job.spec.after);
+  const bool may_start = followed.state == JobState::kSucceeded;
+  EXPECT_TRUE(may_start || job.attempts.empty()) << NameOf(job.id);
+  if (IsTerminal(followed.state) && !may_start) {
+    EXPECT_EQ(job.state, JobState::kCancelled) << NameOf(job.id);
+  }
+  const bool waits = !IsTerminal(followed.state) && !IsTerminal(job.state);
+  const auto followers = state_.followers.find(followed.id);
+  EXPECT_EQ(followers != state_.followers.end() && followers->second.contains(job.id), waits);
+  EXPECT_EQ(state_.queue.contains(PlaceOf(job)), job.state == JobState::kQueued && may_start);
 }
 
 // Mostly one that is not over.
@@ -188,6 +204,7 @@ Event RandomWorld::AnyEvent() {
       submit.spec.priority = Draw(3);
       submit.resolved.ranks = 1 + Draw(options_.num_slots + 1);
       submit.resolved.output_dir = Cat("/out/", Draw(kMaxJobs));
+      if (Chance(0.4)) submit.spec.after = JobId{1 + Draw(state_.next_job_id)};
       if (Chance(0.3)) submit.request_id = Cat("request ", Draw(5));
       if (state_.next_job_id <= kMaxJobs) return submit;
       return Heard{id, epoch};

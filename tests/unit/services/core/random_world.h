@@ -45,6 +45,7 @@ class RandomWorld {
   void Work(const Job& job);
   void Restart();
   void CheckSlotsByHand() const;
+  void CheckFollowing(const Job& job) const;
   void CheckHistory(const Event& event, const Outcome& outcome);
 
   int64_t Draw(int64_t below) { return std::uniform_int_distribution<int64_t>(0, below - 1)(rng_); }

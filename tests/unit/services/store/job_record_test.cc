@@ -34,10 +34,10 @@ TEST(JobRecord, FullJobOfTheTestsHasNoDefaultAnywhere) {
 }
 
 // A new key is a new version of the format: docs/formats/store.md.
-TEST(JobRecord, BodyHasTheKeysOfVersion1) {
+TEST(JobRecord, BodyHasTheKeysOfVersion2) {
   const Json body = BodyJson();
   EXPECT_EQ(KeysOf(body),
-            "acknowledged_sequence attempts create_time_us display_name end_time_us failures "
+            "acknowledged_sequence after attempts create_time_us display_name end_time_us failures "
             "final_path final_sha256 id latest_checkpoint message notes output_dir priority "
             "progress project ranks reason request_id retry_time_us start_time_us state "
             "steps_executed stop_deadline_us stop_grace_us update_time_us");
@@ -60,6 +60,7 @@ TEST(JobRecord, ReadsWhatItWrote) {
   in_body.display_name = expected.spec.display_name;
   in_body.project = expected.spec.project;
   in_body.priority = expected.spec.priority;
+  in_body.after = expected.spec.after;
   expected.spec = in_body;
   expected.resolved.spec_json = {};
   EXPECT_TRUE(Same(read, expected)) << BodyOf(read);

@@ -12,8 +12,8 @@
 namespace anamnesis::store {
 
 inline auto Members(const core::JobSpec& value) {
-  const auto& [a, b, c, d, e, f, g, h] = value;
-  return std::tie(a, b, c, d, e, f, g, h);
+  const auto& [a, b, c, d, e, f, g, h, i] = value;
+  return std::tie(a, b, c, d, e, f, g, h, i);
 }
 inline auto Members(const core::Resolved& value) {
   const auto& [a, b, c, d] = value;
@@ -133,7 +133,8 @@ inline core::Job FullJob() {
               .config_name = "c.yaml",
               .display_name = "té",
               .project = "p",
-              .priority = -3};
+              .priority = -3,
+              .after = core::JobId{9}};
   job.resolved = {.spec_json = R"({"k":[1,2]})", .output_dir = "/out", .ranks = 2, .notes = {"n"}};
   job.state = core::JobState::kRecovering;
   job.reason = core::Reason::kRankFailed;

@@ -78,6 +78,28 @@ TEST_F(StoreTest, AJobSurvivesAReopenWithEveryField) {
   EXPECT_TRUE(Same(Jobs()[0], FullJob()));
 }
 
+TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
+  core::Job old = FullJob();
+  old.spec.after.reset();  // what version 1 did not have
+  Put(old);
+  core::Job another = old;
+  another.id = core::JobId{18};
+  another.request_id = "another";
+  Put(another);
+  Execute("UPDATE jobs SET body = json_remove(body, '$.after'); PRAGMA user_version = 1");
+  for (int i = 0; i < 2; ++i) {
+    Reopen();
+    ASSERT_EQ(Jobs().size(), 2u);
+    EXPECT_TRUE(Same(Jobs()[0], old));
+    EXPECT_TRUE(Same(Jobs()[1], another));
+  }
+  Put(FullJob());
+  Execute("PRAGMA user_version = 0");
+  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 2"));
+  Execute("PRAGMA user_version = 99");
+  EXPECT_EQ(Store::Open(path_).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
 TEST_F(StoreTest, ARewriteChangesTheJobAndNotItsSpec) {
   Put(FullJob());
   core::Job job = FullJob();
