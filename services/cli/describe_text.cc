@@ -103,6 +103,7 @@ void AddProgress(const v1::Job& job, Page& page) {
               Cat("step ", latest.step(), when.empty() ? "" : ", ", when, ", ", latest.path()));
   }
   page.Line("Final model", job.final_sha256().empty() ? "" : Cat("sha256 ", job.final_sha256()));
+  page.Line("W&B", WandbText(job));
 }
 
 void AddHead(const v1::Job& job, Page& page) {

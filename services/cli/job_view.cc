@@ -8,6 +8,7 @@
 
 #include "anamnesis/v1/checkpoint_service.pb.h"
 #include "anamnesis/v1/job_service.pb.h"
+#include "common/base/shell_quoted.h"
 #include "common/base/status.h"
 #include "services/cli/text.h"
 
@@ -167,6 +168,9 @@ OrderedJson JobJson(const v1::Job& job, bool full) {
       {"metrics", ValuesJson(job.metrics())},
       {"output_dir", job.output_dir()},
       {"final_sha256", job.final_sha256()},
+      {"wandb_folder",
+       job.wandb_folder().empty() ? OrderedJson() : OrderedJson(job.wandb_folder())},
+      {"evaluation", ValuesJson(job.evaluation())},
       {"retry_delay_seconds", nullptr},
       {"notes", OrderedJson::array()}};
   for (const v1::Attempt& attempt : job.attempts()) {
@@ -223,6 +227,10 @@ std::string ProgressText(const v1::Job& job) {
   }
   return Cat(progress.step(), "/", progress.total_steps(), " (",
              progress.step() * 100 / progress.total_steps(), "%)");
+}
+
+std::string WandbText(const v1::Job& job) {
+  return job.wandb_folder().empty() ? "" : Cat("wandb sync ", ShellQuoted(job.wandb_folder()));
 }
 
 std::string MetricText(const v1::Job& job, const std::string& name) {

@@ -54,6 +54,8 @@ std::string PhaseText(const v1::Progress& progress);
 // "120/400 (30%)"; before the first step "shards 45 %", or "-".
 std::string ProgressText(const v1::Job& job);
 // The metric's last value, "-" where there is none.
+// "wandb sync 'FOLDER'", or "".
+std::string WandbText(const v1::Job& job);
 std::string MetricText(const v1::Job& job, const std::string& name);
 
 }  // namespace anamnesis::cli

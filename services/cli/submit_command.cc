@@ -131,6 +131,9 @@ int FollowToEnd(const SubmitFlags& flags, Client& client, const std::string& nam
   if (!followed.status.ok()) return FailRemote(followed.status);
   const v1::Job& job = followed.jobs.at(name);
   if (IsDocument(form)) PrintDocument(JobJson(job, false), form);
+  if (flags.follow && !WandbText(job).empty()) {
+    std::cerr << "W&B: " << Printable(WandbText(job)) << std::endl;
+  }
   const int code = OutcomeCode(followed.jobs);
   if (code != 0) {
     std::cerr << name << " " << StateName(job.state()) << ": "

@@ -62,6 +62,8 @@ void FillProgress(const core::Job& job, v1::Progress* out) {
   out->set_epoch(progress.epoch);
   out->set_tokens(progress.tokens);
   out->set_tokens_per_second(progress.tokens_per_second);
+  out->set_train_seconds(progress.train_seconds);
+  out->set_evaluation_seconds(progress.evaluation_seconds);
   if (core::IsTerminal(job.state)) {
     out->set_eta_seconds(0);
   } else if (progress.eta_seconds) {
@@ -81,6 +83,24 @@ void FillMetrics(const core::Progress& progress, google::protobuf::Map<std::stri
   set("grad_norm", progress.grad_norm);
   set("tuning_loss", progress.tuning_loss);
   if (progress.tokens_per_second > 0) (*out)["tokens_per_second"] = progress.tokens_per_second;
+}
+
+void FillData(const core::DataFacts& data, v1::DataFacts* out) {
+  if (data.medical_coverage) out->set_medical_coverage(*data.medical_coverage);
+  if (data.lab_coverage) out->set_lab_coverage(*data.lab_coverage);
+  if (data.truncated_token_share) out->set_truncated_token_share(*data.truncated_token_share);
+  out->set_train_documents(data.train_documents);
+  out->mutable_class_shares()->Add(data.class_shares.begin(), data.class_shares.end());
+}
+
+core::DataFacts FromData(const v1::DataFacts& data) {
+  core::DataFacts out;
+  if (data.has_medical_coverage()) out.medical_coverage = data.medical_coverage();
+  if (data.has_lab_coverage()) out.lab_coverage = data.lab_coverage();
+  if (data.has_truncated_token_share()) out.truncated_token_share = data.truncated_token_share();
+  out.train_documents = data.train_documents();
+  out.class_shares.assign(data.class_shares().begin(), data.class_shares().end());
+  return out;
 }
 
 core::PhaseReported FromPhase(const v1::PhaseReport& phase) {
@@ -200,6 +220,9 @@ v1::Job ToProto(const core::Job& job) {
   out.set_output_dir(job.resolved.output_dir);
   out.set_ranks(static_cast<int32_t>(job.resolved.ranks));
   out.set_final_sha256(job.final_sha256);
+  out.set_wandb_folder(job.wandb_folder);
+  out.mutable_evaluation()->insert(job.evaluation.begin(), job.evaluation.end());
+  FillData(job.data, out.mutable_data());
   for (const std::string& note : job.resolved.notes) out.add_notes(note);
   if (job.state == core::JobState::kRecovering && job.retry_time) {
     const absl::Duration delay = std::max(absl::ZeroDuration(), *job.retry_time - absl::Now());
@@ -261,6 +284,7 @@ StatusOr<core::Reported> FromProto(core::JobId job, const v1::Report& report) {
       if (!report.started().bits_not_guaranteed().empty()) {
         started.notes.push_back("bits_not_guaranteed: " + report.started().bits_not_guaranteed());
       }
+      started.data = FromData(report.started().data());
       out.what = std::move(started);
       return out;
     }
@@ -278,7 +302,8 @@ StatusOr<core::Reported> FromProto(core::JobId job, const v1::Report& report) {
           .step = report.eval().step(),
           .epoch = report.eval().epoch(),
           .loss = report.eval().loss(),
-          .metrics = {report.eval().metrics().begin(), report.eval().metrics().end()}};
+          .metrics = {report.eval().metrics().begin(), report.eval().metrics().end()},
+          .seconds = report.eval().seconds()};
       return out;
     case v1::Report::kSaved:
       out.what = core::SavedReported{.step = report.saved().step(),
@@ -295,9 +320,12 @@ StatusOr<core::Reported> FromProto(core::JobId job, const v1::Report& report) {
                                        .saved = report.stopped().saved()};
       return out;
     case v1::Report::kDone:
-      out.what = core::DoneReported{.step = report.done().step(),
-                                    .final_sha256 = report.done().final_sha256(),
-                                    .path = report.done().path()};
+      out.what = core::DoneReported{
+          .step = report.done().step(),
+          .final_sha256 = report.done().final_sha256(),
+          .path = report.done().path(),
+          .wandb_folder = report.done().wandb_folder(),
+          .evaluation = {report.done().evaluation().begin(), report.done().evaluation().end()}};
       return out;
     case v1::Report::WHAT_NOT_SET:
       break;

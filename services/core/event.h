@@ -95,6 +95,7 @@ struct StartedReported {
   int64_t steps_executed_before = 0;  // as the run's own folder counted them
   std::vector<int64_t> kept_ranks;
   std::vector<std::string> notes;
+  DataFacts data = {};
 };
 struct StepReported {
   int64_t step = 0;
@@ -106,6 +107,7 @@ struct EvalReported {
   int64_t step = 0;
   double epoch = 0, loss = 0;
   std::map<std::string, double> metrics = {};  // of a classifier, by name
+  double seconds = 0;
 };
 struct SavedReported {
   int64_t step = 0;
@@ -124,6 +126,8 @@ struct StoppedReported {  // as told, or by a SIGTERM to the worker
 struct DoneReported {
   int64_t step = 0;
   std::string final_sha256, path;
+  std::string wandb_folder = {};
+  std::map<std::string, double> evaluation = {};  // of a classifier, by name
 };
 struct Reported {
   JobId job{};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -170,6 +171,16 @@ struct Progress {
   double tokens_per_second = 0;
   double step_seconds = 0;
   std::optional<double> loss, learning_rate, grad_norm, tuning_loss;
+  double train_seconds = 0, evaluation_seconds = 0;  // of all attempts
+};
+
+// What the preparation found in the data, for advice; shares are between 0 and 1.
+struct DataFacts {
+  // Of the events that a lookup is for, those that it has a term for.
+  std::optional<double> medical_coverage, lab_coverage;
+  std::optional<double> truncated_token_share;  // of the tokens of train
+  int64_t train_documents = 0;                  // 0: not known
+  std::vector<double> class_shares;             // of the labels of train, by class
 };
 
 struct Job {
@@ -188,6 +199,9 @@ struct Job {
   int64_t steps_executed = 0;
   int64_t acknowledged_sequence = 0;  // of the reports of the last worker
   std::string final_sha256, final_path;
+  std::string wandb_folder;                  // of a job that has succeeded; "" for none
+  std::map<std::string, double> evaluation;  // of a classifier that has succeeded
+  DataFacts data;                            // once its ranks have met
   // One after the other, none got further (the last 64). Cleared by progress: a step beyond all of
   // them and beyond the last commit; and by a user's resume, who is believed to have acted.
   std::vector<Failure> failures;

@@ -13,6 +13,7 @@ namespace {
 constexpr double kNewestWeight = 0.2;  // of a step in the means of Progress
 constexpr size_t kMaxNotes = 64;
 constexpr size_t kMaxMetrics = 64;  // of an evaluation
+constexpr size_t kMaxClasses = 4096;
 
 Status CheckReport(const PhaseReported& report) {
   if (report.state != AttemptState::kPreparing && report.state != AttemptState::kRendezvous) {
@@ -32,6 +33,18 @@ Status CheckReport(const StepReported& report) {
 Status CheckReport(const EvalReported& report) {
   if (report.metrics.size() > kMaxMetrics) {
     return InvalidArgument("an evaluation with ", report.metrics.size(), " metrics");
+  }
+  return absl::OkStatus();
+}
+Status CheckReport(const StartedReported& report) {
+  if (report.data.class_shares.size() > kMaxClasses) {
+    return InvalidArgument("a start with ", report.data.class_shares.size(), " classes");
+  }
+  return absl::OkStatus();
+}
+Status CheckReport(const DoneReported& report) {
+  if (report.evaluation.size() > kMaxMetrics) {
+    return InvalidArgument("an end with ", report.evaluation.size(), " metrics");
   }
   return absl::OkStatus();
 }
@@ -71,6 +84,7 @@ void Take(Change*, Job* job, const StartedReported& report) {
   job->progress.step = report.resumed_step;
   // Steps whose report was lost with a worker are known to the folder alone.
   job->steps_executed = std::max(job->steps_executed, report.steps_executed_before);
+  job->data = report.data;
   auto& notes = job->resolved.notes;
   for (const std::string& note : report.notes) {
     const bool known = std::find(notes.begin(), notes.end(), note) != notes.end();
@@ -106,6 +120,7 @@ void Take(Change* change, Job* job, const StepReported& report) {
   progress.learning_rate = report.learning_rate;
   progress.tokens += report.tokens;
   if (std::isfinite(report.seconds) && report.seconds > 0) {
+    progress.train_seconds += report.seconds;
     progress.step_seconds = Mean(progress.step_seconds, report.seconds);
     progress.tokens_per_second =
         Mean(progress.tokens_per_second, static_cast<double>(report.tokens) / report.seconds);
@@ -121,6 +136,9 @@ void Take(Change*, Job* job, const EvalReported& report) {
   job->progress.phase = "evaluation";
   job->progress.done = job->progress.total = 0;
   job->progress.tuning_loss = report.loss;
+  if (std::isfinite(report.seconds) && report.seconds > 0) {
+    job->progress.evaluation_seconds += report.seconds;
+  }
 }
 
 void Take(Change*, Job* job, const SavedReported&) {
@@ -145,6 +163,8 @@ void Take(Change* change, Job* job, const StoppedReported& report) {
 void Take(Change* change, Job* job, const DoneReported& report) {
   job->final_sha256 = report.final_sha256;
   job->final_path = report.path;
+  job->wandb_folder = report.wandb_folder;
+  job->evaluation = report.evaluation;
   job->progress.phase.clear();
   job->progress.done = job->progress.total = 0;
   job->progress.step = report.step;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -78,6 +79,12 @@ class FieldWriter {
     return list;
   }
 
+  static Json ToJson(const std::map<std::string, double>& values) {
+    Json object = Json::object();
+    for (const auto& [name, value] : values) object[name] = NumberToJson(value);
+    return object;
+  }
+
   Json object_ = Json::object();
 };
 
@@ -144,6 +151,14 @@ class FieldReader {
     values.clear();
     for (size_t i = 0; i < json.size() && status_.ok(); ++i) {
       Read(json[i], Cat(key, "[", i, "]"), values.emplace_back());
+    }
+  }
+  void Read(const Json& json, const std::string& key, std::map<std::string, double>& values) {
+    if (!json.is_object()) return Wrong(key, "is not an object");
+    values.clear();
+    for (const auto& [name, value] : json.items()) {
+      if (!NumberFromJson(value, &values[name]))
+        return Wrong(Cat(key, ".", name), "is not a number");
     }
   }
   template <typename T>

@@ -65,6 +65,17 @@ void VisitFields(V& visit, T& progress) {
   visit("learning_rate", progress.learning_rate);
   visit("grad_norm", progress.grad_norm);
   visit("tuning_loss", progress.tuning_loss);
+  visit("train_seconds", progress.train_seconds);
+  visit("evaluation_seconds", progress.evaluation_seconds);
+}
+
+template <typename V, Is<core::DataFacts> T>
+void VisitFields(V& visit, T& data) {
+  visit("medical_coverage", data.medical_coverage);
+  visit("lab_coverage", data.lab_coverage);
+  visit("truncated_token_share", data.truncated_token_share);
+  visit("train_documents", data.train_documents);
+  visit("class_shares", data.class_shares);
 }
 
 template <typename V, Is<core::Job> T>
@@ -92,6 +103,9 @@ void VisitFields(V& visit, T& job) {
   visit("acknowledged_sequence", job.acknowledged_sequence);
   visit("final_sha256", job.final_sha256);
   visit("final_path", job.final_path);
+  visit("wandb_folder", job.wandb_folder);
+  visit("evaluation", job.evaluation);
+  visit("data", job.data);
   visit("failures", job.failures);
   visit("retry_time_us", job.retry_time);
   visit("stop_grace_us", job.stop_grace);

@@ -84,6 +84,11 @@ PRAGMA journal_mode = WAL;
 // From version i + 1 to i + 2. A body that is no JSON is left to Load, which names it.
 constexpr const char* kSteps[] = {
     "UPDATE jobs SET body = json_insert(body, '$.after', NULL) WHERE json_valid(body);",
+    "UPDATE jobs SET body = json_insert(body, '$.wandb_folder', '', '$.evaluation', json('{}'),"
+    " '$.progress.train_seconds', 0.0, '$.progress.evaluation_seconds', 0.0,"
+    " '$.data', json('{\"medical_coverage\":null,\"lab_coverage\":null,"
+    "\"truncated_token_share\":null,\"train_documents\":0,\"class_shares\":[]}'))"
+    " WHERE json_valid(body);",
 };
 constexpr int64_t kVersion = 1 + static_cast<int64_t>(std::size(kSteps));
 

@@ -88,6 +88,16 @@ class After(unittest.TestCase):
         self.service.cli("cancel", first, "--grace", "0", check=True)
         self.service.wait(first)
 
+    def test_the_end_says_how_the_curves_are_sent(self):
+        output = self.service.root / "curves"
+        done = self.bert("curves", self.base, "--set", "wandb.enabled=true", "--follow")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        job = done.stdout.strip()
+        folder = self.service.get(job)["wandb_folder"]
+        self.assertTrue(folder.startswith(f"{output}/wandb/offline-run-"), folder)
+        self.assertIn(f"W&B: wandb sync '{folder}'", done.stderr)
+        self.assertIn(f"wandb sync '{folder}'", self.service.cli("describe", job).stdout)
+
     def test_a_dry_run_looks_at_the_job_that_is_to_be_followed(self):
         absent = self.bert("dry", self.base, "--after", "jobs/4711", "--dry-run")
         self.assertEqual(absent.returncode, 3, absent.stderr)

@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "common/base/shell_quoted.h"
+
 namespace anamnesis::agent {
 namespace {
 
@@ -14,9 +16,7 @@ std::string Quoted(const std::string& word) {
   static constexpr const char* kPlain =
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./=:,+@%";
   if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
+  return ShellQuoted(word);
 }
 
 }  // namespace

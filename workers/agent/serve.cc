@@ -18,6 +18,7 @@
 #include "workers/agent/stop_thread.h"
 #include "workers/agent/train.h"
 #include "workers/checkpoint/manifest.h"
+#include "workers/track/wandb_run.h"
 
 namespace anamnesis::agent {
 namespace {
@@ -56,6 +57,10 @@ void ReportDone(const Attempt& attempt, bool whole_model, int64_t epoch,
   v1::Report report = NewReport(epoch);
   v1::DoneReport& done = *report.mutable_done();
   done.set_path(checkpoint::FinalModelOf(attempt.output.directory, whole_model).directory);
+  if (const auto wandb =
+          track::FindWandbRun(attempt.output.directory + "/wandb", attempt.record.run_id)) {
+    done.set_wandb_folder(*wandb);
+  }
   if (!outcome.done.empty()) {
     done.set_step(outcome.done[0].step);
     done.set_final_sha256(outcome.done[0].final_sha256);

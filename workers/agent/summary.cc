@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "common/base/shell_quoted.h"
 #include "workers/checkpoint/manifest.h"
 #include "workers/stream/row_source.h"
 #include "workers/track/wandb_run.h"
@@ -39,12 +40,6 @@ std::string ModelPath(const SummaryInput& input) {
 // The run's offline folder of W&B; nothing when it was not asked for or could not be made.
 std::optional<std::string> WandbFolder(const SummaryInput& input) {
   return track::FindWandbRun(input.output_directory + "/wandb", input.run_id);
-}
-
-std::string ShellQuoted(const std::string& text) {
-  std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
 }
 
 // What the trackers leave to do, and what they could not write.

@@ -124,6 +124,16 @@ TEST(DescribeText, TellsAllAboutAJob) {
                           Not(HasSubstr("Checkpoints:"))));
 }
 
+TEST(DescribeText, SaysHowTheCurvesAreSent) {
+  v1::Job job = MadeJob();
+  EXPECT_THAT(DescribeText(job, {}, MadeNow(), absl::UTCTimeZone()), Not(HasSubstr("W&B")));
+  EXPECT_TRUE(JobJson(job, false)["wandb_folder"].is_null());
+  job.set_wandb_folder("/out/it's/wandb");
+  EXPECT_THAT(DescribeText(job, {}, MadeNow(), absl::UTCTimeZone()),
+              HasSubstr("W&B:           wandb sync '/out/it'\\''s/wandb'\n"));
+  EXPECT_EQ(JobJson(job, false)["wandb_folder"], "/out/it's/wandb");
+}
+
 TEST(DescribeText, NamesTheJobThatItFollowsAndWhatItWaitsFor) {
   v1::Job job = MadeJob();
   job.set_state(v1::JOB_STATE_QUEUED);

@@ -104,12 +104,19 @@ TEST(Convert, AStartIsTakenWithItsReasonForOtherBitsAsANote) {
     message.add_kept_ranks(1);
     message.add_notes("n");
     message.set_bits_not_guaranteed("world size");
+    message.mutable_data()->set_lab_coverage(0.5);
+    message.mutable_data()->set_train_documents(9);
+    message.mutable_data()->add_class_shares(1);
   });
   EXPECT_EQ(started.total_steps, 80);
   EXPECT_EQ(started.resumed_step, 20);
   EXPECT_EQ(started.steps_executed_before, 25);
   EXPECT_THAT(started.kept_ranks, ElementsAre(1));
   EXPECT_THAT(started.notes, ElementsAre("n", "bits_not_guaranteed: world size"));
+  EXPECT_FALSE(started.data.medical_coverage.has_value());
+  EXPECT_EQ(started.data.lab_coverage, 0.5);
+  EXPECT_EQ(started.data.train_documents, 9);
+  EXPECT_THAT(started.data.class_shares, ElementsAre(1));
 }
 
 TEST(Convert, AStepIsTakenAndBecomesAPoint) {
@@ -175,8 +182,13 @@ TEST(Convert, TheEndsAndSavesAreTakenAndBecomeNoPoint) {
     report->mutable_done()->set_step(10);
     report->mutable_done()->set_final_sha256("f");
     report->mutable_done()->set_path("/out/final_model");
+    report->mutable_done()->set_wandb_folder("/out/wandb/run");
+    (*report->mutable_done()->mutable_evaluation())["held_out_auroc"] = 0.75;
   };
-  EXPECT_EQ(Taken<core::DoneReported>(fill_done).final_sha256, "f");
+  const auto done = Taken<core::DoneReported>(fill_done);
+  EXPECT_EQ(done.final_sha256, "f");
+  EXPECT_EQ(done.wandb_folder, "/out/wandb/run");
+  EXPECT_THAT(done.evaluation, ElementsAre(Pair("held_out_auroc", 0.75)));
   EXPECT_FALSE(PointOf(*FromProto(core::JobId{9}, MadeReport(fill_done))));
 }
 

@@ -31,24 +31,29 @@ TEST(JobRecord, FullJobOfTheTestsHasNoDefaultAnywhere) {
   EXPECT_FALSE(SameMembers(*job.latest_checkpoint, core::Checkpoint{}, true));
   EXPECT_FALSE(SameMembers(job.progress, core::Progress{}, true));
   EXPECT_FALSE(SameMembers(job.failures[0], core::Failure{}, true));
+  EXPECT_FALSE(SameMembers(job.data, core::DataFacts{}, true));
 }
 
 // A new key is a new version of the format: docs/formats/store.md.
-TEST(JobRecord, BodyHasTheKeysOfVersion2) {
+TEST(JobRecord, BodyHasTheKeysOfVersion3) {
   const Json body = BodyJson();
   EXPECT_EQ(KeysOf(body),
-            "acknowledged_sequence after attempts create_time_us display_name end_time_us failures "
+            "acknowledged_sequence after attempts create_time_us data display_name end_time_us "
+            "evaluation failures "
             "final_path final_sha256 id latest_checkpoint message notes output_dir priority "
             "progress project ranks reason request_id retry_time_us start_time_us state "
-            "steps_executed stop_deadline_us stop_grace_us update_time_us");
+            "steps_executed stop_deadline_us stop_grace_us update_time_us wandb_folder");
+  EXPECT_EQ(KeysOf(body["data"]),
+            "class_shares lab_coverage medical_coverage train_documents truncated_token_share");
   EXPECT_EQ(KeysOf(body["attempts"][0]),
             "end_time_us epoch first_step holds_slots kept_ranks last_step message reason "
             "reattached resumed_step slots start_time_us state token worker");
   EXPECT_EQ(KeysOf(body["attempts"][0]["worker"]), "boot_id host pid start_ticks");
   EXPECT_EQ(KeysOf(body["latest_checkpoint"]), "commit_time_us epoch path sha256 step");
   EXPECT_EQ(KeysOf(body["progress"]),
-            "done epoch eta_seconds grad_norm learning_rate loss phase step step_seconds tokens "
-            "tokens_per_second total total_steps tuning_loss");
+            "done epoch eta_seconds evaluation_seconds grad_norm learning_rate loss phase step "
+            "step_seconds tokens "
+            "tokens_per_second total total_steps train_seconds tuning_loss");
   EXPECT_EQ(KeysOf(body["failures"][0]), "last_step message reason");
 }
 
@@ -90,6 +95,8 @@ TEST(JobRecord, RefusesADamagedBodyAndNamesTheKey) {
         Case{"/attempts/0/worker", "x", "key 'attempts[0].worker' is not an object"},
         Case{"/progress/loss", "much", "key 'progress.loss' is not a number"},
         Case{"/create_time_us", UINT64_MAX, "key 'create_time_us' is not an integer"},
+        Case{"/evaluation/held_out_auroc", "much",
+             "key 'evaluation.held_out_auroc' is not a number"},
         Case{"/message", nullptr, "key 'message' is not a text"},
         Case{"/progress/colour", "SECRET", "key 'progress.colour' is unknown"}}) {
     Json body = BodyJson();

@@ -40,12 +40,16 @@ inline auto Members(const core::Transition& value) {
   return std::tie(a, b, c, d, e, f, g);
 }
 inline auto Members(const core::Progress& value) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = value;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n);
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = value;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
+}
+inline auto Members(const core::DataFacts& value) {
+  const auto& [a, b, c, d, e] = value;
+  return std::tie(a, b, c, d, e);
 }
 inline auto Members(const core::Job& value) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v] = value;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v);
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y] = value;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y);
 }
 
 template <typename T>
@@ -157,11 +161,20 @@ inline core::Job FullJob() {
                   .loss = std::nan(""),
                   .learning_rate = 1.0 / 3,
                   .grad_norm = std::numeric_limits<double>::infinity(),
-                  .tuning_loss = -0.0};
+                  .tuning_loss = -0.0,
+                  .train_seconds = 90.5,
+                  .evaluation_seconds = 9.5};
   job.steps_executed = 9;
   job.acknowledged_sequence = 10;
   job.final_sha256 = "f";
   job.final_path = "/out/final_model";
+  job.wandb_folder = "/out/wandb/offline-run-1";
+  job.evaluation = {{"held_out_auroc", 0.75}, {"held_out_loss", 0.5}};
+  job.data = {.medical_coverage = 0.5,
+              .lab_coverage = 0.25,
+              .truncated_token_share = 0.125,
+              .train_documents = 7,
+              .class_shares = {0.75, 0.25}};
   job.failures = {{.reason = core::Reason::kOutOfMemory, .message = "oom", .last_step = 2}};
   job.retry_time = At(5);
   job.stop_grace = absl::Seconds(90);

@@ -80,13 +80,21 @@ TEST_F(StoreTest, AJobSurvivesAReopenWithEveryField) {
 
 TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
   core::Job old = FullJob();
-  old.spec.after.reset();  // what version 1 did not have
+  // What version 1 did not have.
+  old.spec.after.reset();
+  old.wandb_folder.clear();
+  old.evaluation.clear();
+  old.data = {};
+  old.progress.train_seconds = old.progress.evaluation_seconds = 0;
   Put(old);
   core::Job another = old;
   another.id = core::JobId{18};
   another.request_id = "another";
   Put(another);
-  Execute("UPDATE jobs SET body = json_remove(body, '$.after'); PRAGMA user_version = 1");
+  Execute(
+      "UPDATE jobs SET body = json_remove(body, '$.after', '$.wandb_folder', '$.evaluation',"
+      " '$.data', '$.progress.train_seconds', '$.progress.evaluation_seconds');"
+      "PRAGMA user_version = 1");
   for (int i = 0; i < 2; ++i) {
     Reopen();
     ASSERT_EQ(Jobs().size(), 2u);
@@ -95,7 +103,7 @@ TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
   }
   Put(FullJob());
   Execute("PRAGMA user_version = 0");
-  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 2"));
+  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 3"));
   Execute("PRAGMA user_version = 99");
   EXPECT_EQ(Store::Open(path_).status().code(), absl::StatusCode::kFailedPrecondition);
 }
