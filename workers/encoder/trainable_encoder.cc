@@ -57,6 +57,13 @@ bool IsUnder(const std::string& name, const std::string& module) {
   return name.starts_with(module + ".");
 }
 
+bool IsInHead(const std::string& name, Family family) {
+  const std::vector<std::string> modules = HeadModules(family);
+  return std::any_of(modules.begin(), modules.end(), [&](const std::string& module) {
+    return IsUnder(name, module) || name == module;
+  });
+}
+
 // The last part of a module path, as modules_to_save names it.
 std::string ShortName(const std::string& module) { return module.substr(module.rfind('.') + 1); }
 
@@ -231,26 +238,31 @@ void TrainableEncoder::InstallLora(const adapter::TargetPlan& targets) {
     FillKaimingUniform(options_.seed, a.name, a.master);
     linear->Install(std::make_unique<adapter::LoraLinear>(
         adapter::LoraWeights{a.master, b.master, targets.lora[i].scale, options_.lora->dropout},
-        context_));
+        IsInHead(linear->name, config().family) ? head_context_ : context_));
   }
+}
+
+void TrainableEncoder::SetDropout(const adapter::DropoutContext& dropout) {
+  context_ = dropout;
+  head_context_ = PerDocument(dropout);
 }
 
 ClassLossSum TrainableEncoder::LossSum(const EncoderBatch& batch,
                                        const adapter::DropoutContext& dropout) {
   ANAM_CHECK(batch.labels_B.min().item<int64_t>() >= 0);
-  context_ = dropout;
+  SetDropout(dropout);
   return ClassLoss(encoder_->Logits(batch, context_), batch.labels_B, options_.loss);
 }
 
 at::Tensor TrainableEncoder::Logits(const EncoderBatch& batch) {
   const at::NoGradGuard no_grad;
-  context_ = adapter::DropoutContext();
+  SetDropout(adapter::DropoutContext());
   return encoder_->Logits(batch, context_);
 }
 
 at::Tensor TrainableEncoder::Hidden(const EncoderBatch& batch) {
   const at::NoGradGuard no_grad;
-  context_ = adapter::DropoutContext();
+  SetDropout(adapter::DropoutContext());
   return encoder_->Hidden(batch, context_);
 }
 

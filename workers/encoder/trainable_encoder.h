@@ -93,7 +93,10 @@ class TrainableEncoder {
   TrainableOptions options_;
   at::ScalarType compute_ = at::kFloat;
   std::unique_ptr<Encoder> encoder_;
-  adapter::DropoutContext context_;  // of the current forward pass; LoRA operations borrow it
+  void SetDropout(const adapter::DropoutContext& dropout);
+  // Of the current forward pass; LoRA operations borrow them: of tokens, and in the head of
+  // documents.
+  adapter::DropoutContext context_, head_context_;
   at::Tensor flat_parameters_;
   at::Tensor flat_gradient_;
   std::vector<EncoderParameter> parameters_;
