@@ -293,8 +293,8 @@ constexpr KeyRow kKeys[] = {
      .type = kBool,
      .default_json = "false",
      .tasks = kTraining,
-     .not_built = "true",
-     .help = "Recompute activations to save memory."},
+     .help = "Keep each layer's input alone and compute the layer again in the backward pass: the "
+             "same bits, less memory, about a third more time."},
     {.path = "training.load_in_4bit",
      .type = kBool,
      .default_json = "false",

@@ -15,6 +15,7 @@ contract::TrainingPlan MakeTrainingPlan(const PlanInput& input) {
   plan.epochs = from.epochs;
   plan.batch_size = from.batch_size;
   plan.gradient_accumulation_steps = from.gradient_accumulation_steps;
+  plan.gradient_checkpointing = from.gradient_checkpointing;
   plan.lanes = input.sizing.lanes;
   plan.learning_rate = from.learning_rate;
   plan.weight_decay = from.weight_decay;

@@ -73,6 +73,7 @@ void VisitFields(V& visit, T& training) {
   visit("epochs", training.epochs);
   visit("batch_size", training.batch_size);
   visit("gradient_accumulation_steps", training.gradient_accumulation_steps);
+  visit("gradient_checkpointing", training.gradient_checkpointing);
   visit("lanes", training.lanes);
   visit("learning_rate", training.learning_rate);
   visit("weight_decay", training.weight_decay);

@@ -77,7 +77,8 @@ struct TrainingPlan {
   int64_t epochs = 1;
   int64_t batch_size = 1;
   int64_t gradient_accumulation_steps = 1;
-  int64_t lanes = 0;  // resolved, a power of two
+  bool gradient_checkpointing = false;  // layers are computed again in the backward pass
+  int64_t lanes = 0;                    // resolved, a power of two
   double learning_rate = 0;
   double weight_decay = 0;
   std::string lr_scheduler_type = "linear";  // linear | cosine | constant | constant_with_warmup

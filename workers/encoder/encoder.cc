@@ -3,12 +3,14 @@
 // classes.
 #include "workers/encoder/encoder.h"
 
+#include <memory>
 #include <utility>
 
 #include "common/base/check.h"
 #include "workers/encoder/attention.h"
 #include "workers/encoder/tensors.h"
 #include "workers/model/fixed_blocks.h"
+#include "workers/model/recompute.h"
 
 namespace anamnesis::encoder {
 namespace {
@@ -142,12 +144,29 @@ at::Tensor Encoder::Embedded(const EncoderBatch& batch,
 
 at::Tensor Encoder::Hidden(const EncoderBatch& batch,
                            const adapter::DropoutContext& dropout) const {
-  at::Tensor hidden_TD = Embedded(batch, dropout);
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    hidden_TD = config_.IsModern() ? ModernLayer(i, hidden_TD, batch, dropout)
-                                   : Layer(i, hidden_TD, batch, dropout);
-  }
+  const at::Tensor hidden_TD = Layers(Embedded(batch, dropout), batch, dropout);
   return final_norm_.weight_D.defined() ? LayerNorm(hidden_TD, final_norm_) : hidden_TD;
+}
+
+at::Tensor Encoder::Layers(at::Tensor hidden_TD, const EncoderBatch& batch,
+                           const adapter::DropoutContext& dropout) const {
+  const auto run = [this](size_t i, const at::Tensor& x_TD, const EncoderBatch& rows,
+                          const adapter::DropoutContext& mask) {
+    return config_.IsModern() ? ModernLayer(i, x_TD, rows, mask) : Layer(i, x_TD, rows, mask);
+  };
+  if (!checkpoint_layers_ || !at::GradMode::is_enabled()) {
+    for (size_t i = 0; i < layers_.size(); ++i) hidden_TD = run(i, hidden_TD, batch, dropout);
+    return hidden_TD;
+  }
+  // Shared with the layers when they are computed again.
+  const auto pass =
+      std::make_shared<std::pair<EncoderBatch, adapter::DropoutContext>>(batch, dropout);
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    hidden_TD = model::Recomputed(hidden_TD, [run, i, pass](const at::Tensor& x_TD) {
+      return run(i, x_TD, pass->first, pass->second);
+    });
+  }
+  return hidden_TD;
 }
 
 at::Tensor Encoder::Layer(size_t index, const at::Tensor& hidden_TD, const EncoderBatch& batch,

@@ -48,11 +48,18 @@ class Encoder {
   // [B, C] in the compute dtype.
   at::Tensor Logits(const EncoderBatch& batch, const adapter::DropoutContext& dropout) const;
 
+  // Whether a layer keeps its input alone and is computed again in the backward pass
+  // (workers/model/recompute.h): the same bits, less memory, more time. Whatever the operations
+  // borrow stays unchanged from a forward pass to its backward pass.
+  void CheckpointLayers(bool checkpoint) { checkpoint_layers_ = checkpoint; }
+
   // The encoder's linear layers in model order, then the head's; Linear::ordinal is the index.
   std::vector<model::Linear*> linears();
 
  private:
   at::Tensor Embedded(const EncoderBatch& batch, const adapter::DropoutContext& dropout) const;
+  at::Tensor Layers(at::Tensor hidden_TD, const EncoderBatch& batch,
+                    const adapter::DropoutContext& dropout) const;
   at::Tensor Layer(size_t index, const at::Tensor& hidden_TD, const EncoderBatch& batch,
                    const adapter::DropoutContext& dropout) const;
   at::Tensor ModernLayer(size_t index, const at::Tensor& hidden_TD, const EncoderBatch& batch,
@@ -68,6 +75,7 @@ class Encoder {
   model::Linear projection_, head_dense_, classifier_;
   at::Tensor global_inv_freq_, local_inv_freq_;  // [E/2], modernbert
   std::vector<EncoderLayer> layers_;
+  bool checkpoint_layers_ = false;
 };
 
 }  // namespace anamnesis::encoder

@@ -1,11 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/model/decoder.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "workers/model/head_loss.h"
+#include "workers/model/recompute.h"
 
 namespace anamnesis::model {
+namespace {
+
+// What all layers of one forward pass read.
+struct Pass {
+  RopeAngles angles, local_angles;
+  std::vector<int64_t> segment_lengths;
+  WindowMasks masks;
+};
+
+}  // namespace
 
 at::Tensor Decoder::Embedded(const at::Tensor& ids_T) const {
   // The padding row gets no gradient, as in HF.
@@ -23,18 +35,31 @@ at::Tensor Decoder::Dropped(const at::Tensor& x_TD, int64_t site, double p) cons
 }
 
 at::Tensor Decoder::Hidden(const PackedBatch& batch) const {
-  const RopeAngles angles = rope_.Angles(batch.positions_T, batch.segment_lengths);
-  RopeAngles local_angles;
+  const auto pass = std::make_shared<Pass>();  // shared with layers that are computed again
+  pass->angles = rope_.Angles(batch.positions_T, batch.segment_lengths);
   if (config_.flags.local_rope) {
-    local_angles = local_rope_.Angles(batch.positions_T, batch.segment_lengths);
+    pass->local_angles = local_rope_.Angles(batch.positions_T, batch.segment_lengths);
   }
-  WindowMasks masks;
+  pass->segment_lengths = batch.segment_lengths;
   at::Tensor hidden_TD = Embedded(batch.ids_T);
   for (size_t i = 0; i < layers_.size(); ++i) {
     const bool local = config_.flags.local_rope && config_.WindowOf(static_cast<int64_t>(i)) > 0;
-    hidden_TD = Layer(i, hidden_TD, local ? local_angles : angles, batch.segment_lengths, &masks);
+    const auto layer = [this, i, local, pass](const at::Tensor& x_TD) {
+      return Layer(i, x_TD, local ? pass->local_angles : pass->angles, pass->segment_lengths,
+                   &pass->masks);
+    };
+    // A frozen layer below the first trained one has no backward pass.
+    const bool trains = hidden_TD.requires_grad() || HasOperation(layers_[i]);
+    hidden_TD = checkpoint_layers_ && trains ? Recomputed(hidden_TD, layer) : layer(hidden_TD);
   }
   return final_norm_.Forward(hidden_TD);
+}
+
+bool Decoder::HasOperation(const DecoderLayer& layer) const {
+  const auto has = [](const Linear& linear) { return linear.has_operation(); };
+  return std::any_of(layer.attention.in.begin(), layer.attention.in.end(), has) ||
+         has(layer.attention.out) || std::any_of(layer.mlp.in.begin(), layer.mlp.in.end(), has) ||
+         has(layer.mlp.out);
 }
 
 at::Tensor Decoder::Layer(size_t index, const at::Tensor& hidden_TD, const RopeAngles& angles,

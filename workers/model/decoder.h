@@ -73,6 +73,10 @@ class Decoder {
   const std::string& embedding_name() const { return embedding_name_; }
   // From now on applied at the sites of config().resid_pdrop and embd_pdrop.
   void InstallDropout(std::unique_ptr<HiddenDropout> dropout) { dropout_ = std::move(dropout); }
+  // Whether a layer keeps its input alone and is computed again in the backward pass (recompute.h):
+  // the same bits, less memory, more time. The decoder and whatever its operations borrow stay
+  // unchanged from a forward pass to its backward pass.
+  void CheckpointLayers(bool checkpoint) { checkpoint_layers_ = checkpoint; }
 
  private:
   friend class DecoderLoader;
@@ -80,6 +84,7 @@ class Decoder {
   at::Tensor Embedded(const at::Tensor& ids_T) const;
   at::Tensor Layer(size_t index, const at::Tensor& hidden_TD, const RopeAngles& angles,
                    const std::vector<int64_t>& segment_lengths, WindowMasks* masks) const;
+  bool HasOperation(const DecoderLayer& layer) const;
   at::Tensor Dropped(const at::Tensor& x_TD, int64_t site, double p) const;
 
   ModelConfig config_;
@@ -92,6 +97,7 @@ class Decoder {
   Norm final_norm_;
   Linear lm_head_;  // [V, D]
   std::unique_ptr<HiddenDropout> dropout_;
+  bool checkpoint_layers_ = false;
 };
 
 }  // namespace anamnesis::model

@@ -30,6 +30,7 @@ class Linear {
     return packed ? FrozenLinear(x_TI, packed, bias) : at::linear(x_TI, weight, bias);
   }
   void Install(std::unique_ptr<LinearOperation> operation) { operation_ = std::move(operation); }
+  bool has_operation() const { return operation_ != nullptr; }
 
   int64_t in_features() const { return packed ? packed->in_features() : weight.size(1); }
   int64_t out_features() const { return packed ? packed->out_features() : weight.size(0); }

@@ -15,6 +15,7 @@ std::vector<ParameterSpan> AdapterLayout(const adapter::TrainableModel& model) {
 }
 
 Status StartAsPlanned(const contract::TrainPlan& plan, adapter::TrainableModel& model) {
+  model.base().CheckpointLayers(plan.training.gradient_checkpointing);
   if (plan.model.initial_adapter.empty() || !plan.output.resume_checkpoint.empty()) {
     return absl::OkStatus();
   }

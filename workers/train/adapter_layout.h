@@ -14,8 +14,8 @@ namespace anamnesis::train {
 // The adapter's parameters in the flat buffers.
 std::vector<ParameterSpan> AdapterLayout(const adapter::TrainableModel& model);
 
-// Takes the plan's initial adapter, if it has one and does not continue a checkpoint, which has all
-// of it.
+// Sets gradient checkpointing, and takes the plan's initial adapter, if it has one and does not
+// continue a checkpoint, which has all of it.
 Status StartAsPlanned(const contract::TrainPlan& plan, adapter::TrainableModel& model);
 
 }  // namespace anamnesis::train

@@ -21,6 +21,7 @@ StatusOr<std::unique_ptr<Learner>> EncoderLearner::Open(const contract::TrainPla
   std::unique_ptr<EncoderLearner> learner(new EncoderLearner());
   ANAM_ASSIGN_OR_RETURN(learner->model_,
                         encoder::TrainableEncoder::Load(plan.model, options, device));
+  learner->model_->encoder().CheckpointLayers(plan.training.gradient_checkpointing);
   learner->is_weighted_ = !classifier.class_weights.empty();
   learner->has_adapter_ = classifier.adapter;
   return std::unique_ptr<Learner>(std::move(learner));

@@ -37,6 +37,7 @@ torch_file::TrainingArgs ArgsOf(const contract::TrainPlan& plan) {
   args.per_device_eval_batch_size =
       from.eval_batch_size > 0 ? from.eval_batch_size : from.batch_size;
   args.gradient_accumulation_steps = from.gradient_accumulation_steps;
+  args.gradient_checkpointing = from.gradient_checkpointing;
   args.num_train_epochs = static_cast<double>(from.epochs);
   args.learning_rate = from.learning_rate;
   args.lr_scheduler_type = from.lr_scheduler_type;

@@ -17,7 +17,7 @@ TEST(ExplainKey, TellsTypeDefaultAndTasks) {
   EXPECT_THAT(*ExplainKey("training.lr_scheduler_type"),
               AllOf(HasSubstr("one of linear, cosine"), HasSubstr("default  linear"),
                     HasSubstr("pretrain_llm")));
-  EXPECT_THAT(*ExplainKey("training.gradient_checkpointing"), HasSubstr("not built yet: true"));
+  EXPECT_THAT(*ExplainKey("audit"), HasSubstr("not built yet: strict"));
 }
 
 TEST(ExplainKey, TellsASectionsKeys) {

@@ -102,7 +102,7 @@ EffectTable EffectsOnTheRest() {
       {"training.learning_rate", {"1e-5", "plan:training.learning_rate"}},
       {"training.weight_decay", {"0.1", "plan:training.weight_decay"}},
       {"training.gradient_accumulation_steps", {"2", "plan:training.gradient_accumulation_steps"}},
-      {"training.gradient_checkpointing", {"true", "refused"}},
+      {"training.gradient_checkpointing", {"true", "plan:training.gradient_checkpointing"}},
       {"training.load_in_4bit", {"true", "plan:model.quantisation"}},
       {"training.fp16", {"true", "refused"}},
       {"training.bf16", {"true", "plan:model.dtype"}},

@@ -17,9 +17,8 @@ using ::testing::Not;
 
 TEST(NotBuilt, IsRefusedByKeyAndValue) {
   for (const char* setting :
-       {"training.gradient_checkpointing=true", "training.fp16=true", "wandb.mode=online",
-        "data.profile=fused", "data.time_mode=interval", "data.time_mode=delta",
-        "data.time_mode=age", "data.time_mode=date", "data.value_mode=raw",
+       {"training.fp16=true", "wandb.mode=online", "data.profile=fused", "data.time_mode=interval",
+        "data.time_mode=delta", "data.time_mode=age", "data.time_mode=date", "data.value_mode=raw",
         "data.truncation=oldest", "model.head_type=mlp", "model.freeze_llm=false",
         "model.train_lora=false", "lora.bias=all", "lora.bias=lora_only",
         "resources.ranks_per_node=2", "resources.ranks={min: 1, max: 2}", "audit=strict"}) {
@@ -33,22 +32,23 @@ TEST(NotBuilt, IsRefusedByKeyAndValue) {
 }
 
 TEST(NotBuilt, TheValueIsNamedWithItsPlace) {
-  EXPECT_EQ(MessageOf(Load(std::string(kSmall) + "  gradient_checkpointing: yes\n").status()),
-            "job.yaml:12:3: training.gradient_checkpointing: yes is not built yet: use false");
+  EXPECT_EQ(MessageOf(Load(std::string(kSmall) + "audit: strict\n").status()),
+            "job.yaml:12:1: audit: strict is not built yet: use default");
 }
 
 TEST(NotBuilt, AllAreListedAtOnce) {
-  const Status status = Load(std::string(kSmall) + "  gradient_checkpointing: true\n  fp16: true\n",
-                             {"data.profile=fused"})
-                            .status();
+  const Status status =
+      Load(std::string(kSmall) + "audit: strict\nresources:\n  ranks_per_node: 2\n",
+           {"data.profile=fused"})
+          .status();
   const std::string text = MessageOf(status);
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
-  EXPECT_THAT(text, AllOf(HasSubstr("gradient_checkpointing"), HasSubstr("fp16"),
+  EXPECT_THAT(text, AllOf(HasSubstr("audit"), HasSubstr("ranks_per_node"),
                           HasSubstr("--set: data.profile")));
 }
 
 TEST(NotBuilt, AWrongFileIsToldToBeWrongFirst) {
-  const Status status = LoadWith({"training.fp16=true", "training.epochs=0"}).status();
+  const Status status = LoadWith({"audit=strict", "training.epochs=0"}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(MessageOf(status), Not(HasSubstr("not built yet")));
 }

@@ -299,11 +299,12 @@ TEST(Config, ChecksAFile) {
   EXPECT_THAT(resolved.out, AllOf(HasSubstr("\"epochs\": 9"), HasSubstr("\"r\": 3")));
 }
 
-TEST(Config, RefusesTheSeedsFileByWhatIsNotBuilt) {
-  const Outcome outcome = Anamnesis(
-      {"config", "check", SourceFile("configs/jobs/llm_pretrain.yaml"), "--task", "pretrain_llm"});
+TEST(Config, RefusesTheSeedsFileWithWhatIsNotBuilt) {
+  const Outcome outcome =
+      Anamnesis({"config", "check", SourceFile("configs/jobs/llm_pretrain.yaml"), "--task",
+                 "pretrain_llm", "--set", "audit=strict"});
   EXPECT_EQ(outcome.code, 6);
-  EXPECT_THAT(outcome.err, HasSubstr("training.gradient_checkpointing: true is not built yet"));
+  EXPECT_THAT(outcome.err, HasSubstr("audit: strict is not built yet"));
 }
 
 }  // namespace

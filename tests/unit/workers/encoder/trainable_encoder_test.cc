@@ -6,6 +6,7 @@
 #include <ATen/record_function.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include <cmath>
 #include <mutex>
@@ -110,6 +111,50 @@ contract::LoraPlan LoraOn(std::vector<std::string> targets) {
   plan.dropout = 0.1;
   plan.target_modules = std::move(targets);
   return plan;
+}
+
+// Bytes of the heap that are in use.
+size_t HeapBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
+
+TEST(Gradients, HaveTheSameBitsWithCheckpointedLayersInLessMemory) {
+  const Documents documents(1, {60, 3, 41, 1, 22, 60});
+  for (const char* family : kFamilies) {
+    const TemporaryFolder folder;
+    const std::string base =
+        WriteBase(folder, {.family = family, .without = "classifier", .poisoned = ""});
+    for (const bool adapter : {false, true}) {
+      for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+        TrainableOptions options;
+        if (adapter) options.lora = LoraOn({"all-linear"});
+        if (adapter) options.lora->all_linear = true, options.lora->target_modules.clear();
+        const auto model = Load(base, dtype, options);
+        const EncoderBatch batch = *PackDocuments(documents.views, model->config());
+        at::Tensor gradient, loss;
+        size_t plain_bytes = 0;
+        for (const bool checkpoint : {false, true}) {
+          model->encoder().CheckpointLayers(checkpoint);
+          model->ZeroGradient();
+          const size_t before = HeapBytes();
+          const ClassLossSum sum = model->LossSum(batch, Training(batch));
+          const size_t bytes = HeapBytes() - before;
+          sum.loss.backward();
+          if (!checkpoint) {
+            gradient = model->flat_gradient().clone();
+            loss = sum.loss.detach();
+            plain_bytes = bytes;
+            continue;
+          }
+          EXPECT_TRUE(at::equal(gradient, model->flat_gradient())) << family << " " << dtype;
+          EXPECT_TRUE(at::equal(loss, sum.loss.detach())) << family << " " << dtype;
+          EXPECT_LT(bytes, plain_bytes / 2) << family << " " << dtype;
+        }
+        EXPECT_GT(gradient.abs().max().item<float>(), 0);
+      }
+    }
+  }
 }
 
 TEST(Gradients, AreBitIdenticalForEveryNumberOfThreads) {
