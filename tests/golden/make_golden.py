@@ -2,7 +2,7 @@
 """Golden values from HF transformers + PEFT for tests/golden: tools/oracle make_golden.py OUT_DIRECTORY
 
 Each case of golden_cases.py is a seeded, tiny random model with a PEFT adapter. For a few batches of documents and fp64,
-fp32 and bf16 it writes the logits, the sum of the losses and the gradient of every trainable tensor of that sum, of the
+fp32, bf16 and fp16 it writes the logits, the sum of the losses and the gradient of every trainable tensor of that sum, of the
 documents as one padded batch, as HF trains (one document a batch where the rope depends on the longest):
   OUT/<case>/base, OUT/<case>/adapter     HF and PEFT directories
   OUT/<case>/<batch>.safetensors          ids, lengths, <dtype>/{logits,losses,loss,grad/<adapter key>}
@@ -25,6 +25,7 @@ from golden_truth import make_fp64_true
 
 LENGTHS = [37, 5, 66, 2, 13, 91]
 CLASSIFIERS = ["plain", "mistral", "phi", "phi3", "gemma", "gemma2", "gemma3", "qwen2", "qwen3"]
+FP16_SCALE = 4.0  # of the loss; more overflows where a row of the embedding is zero
 
 
 def randomise(model, names, plus_one=False):
@@ -54,8 +55,8 @@ def forget_lengths(model):
             module.inv_freq = module.original_inv_freq.clone()
 
 
-def run_batch(model, documents):
-    """Logits of each document, and the losses of its labels; the gradients of their sum are added up."""
+def run_batch(model, documents, scale):
+    """Logits of each document, and the losses of its labels; the gradients of their sum times `scale` are added up."""
     longest = max(len(ids) for ids in documents)
     padded = torch.zeros(len(documents), longest, dtype=torch.long)
     mask, labels = torch.zeros_like(padded), torch.full_like(padded, -100)
@@ -64,31 +65,31 @@ def run_batch(model, documents):
     out = model(input_ids=padded, attention_mask=mask, use_cache=False).logits
     wide = out if out.dtype == torch.float64 else out.float()
     losses = torch.nn.functional.cross_entropy(wide[:, :-1].transpose(1, 2), labels[:, 1:], reduction="none")
-    losses.sum().backward()
+    (losses.sum() * scale).backward()
     return ([out[i, : len(ids)].detach() for i, ids in enumerate(documents)],
             [losses[i, : len(ids) - 1].detach() for i, ids in enumerate(documents)])
 
 
-def gradients(model):
+def gradients(model, scale=1.0):
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            yield "grad/" + name.replace(".modules_to_save.default.", ".").replace(".default.", "."), parameter.grad.clone()
+            yield "grad/" + name.replace(".modules_to_save.default.", ".").replace(".default.", "."), parameter.grad / scale
 
 
-def run(case, model, documents):
+def run(case, model, documents, scale):
     model.zero_grad()
     if not case.alone:
-        logits, losses = run_batch(model, documents)
+        logits, losses = run_batch(model, documents, scale)
     else:
         logits, losses = [], []
         for ids in documents:
             forget_lengths(model)
-            one, part = run_batch(model, [ids])
+            one, part = run_batch(model, [ids], scale)
             logits, losses = logits + one, losses + part
     losses = torch.cat(losses)
     # HF's sum, in the dtype of its losses.
     result = {"logits": torch.cat(logits), "losses": losses, "loss": losses.sum().double().reshape(1)}
-    result |= dict(gradients(model))
+    result |= dict(gradients(model, scale))
     return result
 
 
@@ -132,10 +133,11 @@ def make_case(out, index, name):
     for _ in range(case.batches):
         documents = [torch.randint(0, SHAPE["vocab_size"], (length,)) for length in LENGTHS]
         goldens.append((documents, {"ids": torch.cat(documents), "lengths": torch.tensor(LENGTHS)}))
-    for label, dtype in (("f64", torch.float64), ("f32", torch.float32), ("bf16", torch.bfloat16)):
+    for label, dtype in (("f64", torch.float64), ("f32", torch.float32), ("bf16", torch.bfloat16),
+                         ("f16", torch.float16)):
         model = load(case, base, adapter, dtype)
         for documents, golden in goldens:
-            for key, value in run(case, model, documents).items():
+            for key, value in run(case, model, documents, FP16_SCALE if label == "f16" else 1.0).items():
                 golden[label + "/" + key] = value.contiguous()
     for batch, (_, golden) in enumerate(goldens):
         save_file(golden, os.path.join(out, name, f"{batch}.safetensors"))

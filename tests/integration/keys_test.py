@@ -88,6 +88,7 @@ PLANNED = {
     "training.learning_rate": ("2e-5", "training/learning_rate"),
     "training.weight_decay": (0.3, "training/weight_decay"),
     "training.bf16": ("true", "model/dtype"),
+    "training.fp16": ("true", "model/dtype"),
     "training.load_in_4bit": ("true", "model/quantisation"),
     "training.warmup_steps": (3, "training/warmup_steps"),
     "training.logging_steps": (7, "training/logging_steps"),
@@ -124,7 +125,6 @@ REFUSED = {
     "data.time_mode": ("age", "not built yet"),
     "data.truncation": ("oldest", "not built yet"),
     "lora.bias": ("all", "not built yet"),
-    "training.fp16": ("true", "not built yet"),
     "resources.ranks_per_node": (1, "not built yet"),
     "audit": ("strict", "not built yet"),
 }

@@ -155,6 +155,9 @@ at::Tensor ApplyDropout(const at::Tensor& x_TF, const DropoutContext& context, i
     case at::kDouble:
       DropRows<double>(x, &out, context, module, threshold);
       break;
+    case at::kHalf:
+      DropRows<c10::Half>(x, &out, context, module, threshold);
+      break;
     default:
       DropRows<c10::BFloat16>(x, &out, context, module, threshold);
       break;

@@ -34,7 +34,7 @@ uint32_t DropoutThreshold(double p);
 PhiloxKey DropoutKey(uint64_t seed, int64_t step);
 
 // x [T, features] with dropped elements zero and kept ones scaled, as a new tensor of the same
-// dtype (fp32, fp64 or bf16). Applied to a gradient it is the backward pass of itself.
+// dtype (fp32, fp64, bf16 or fp16). Applied to a gradient it is the backward pass of itself.
 at::Tensor ApplyDropout(const at::Tensor& x_TF, const DropoutContext& context, int64_t module,
                         double p);
 

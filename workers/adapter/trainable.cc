@@ -25,8 +25,9 @@ constexpr size_t kMaxListed = 10;
 StatusOr<at::ScalarType> DtypeOf(const contract::ModelPlan& plan) {
   if (plan.dtype == "float32") return at::kFloat;
   if (plan.dtype == "bfloat16") return at::kBFloat16;
+  if (plan.dtype == "float16") return at::kHalf;
   return Unimplemented("model dtype: ", plan.dtype,
-                       " is not built yet; supported: float32, bfloat16");
+                       " is not built yet; supported: float32, bfloat16, float16");
 }
 
 // U(−1/√in, 1/√in): kaiming-uniform with a = √5 (He et al. 2015) as PEFT fills A.

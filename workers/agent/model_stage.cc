@@ -123,7 +123,8 @@ StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess
     return Unimplemented("model.pretrained_checkpoint: ", start.adapter,
                          ": an adapter to start finetune_bert from is not built yet; name a model");
   }
-  stage.plan.dtype = config.training.bf16 ? "bfloat16" : "float32";
+  if (config.training.bf16) stage.plan.dtype = "bfloat16";
+  if (config.training.fp16) stage.plan.dtype = "float16";
   if (config.task == config::Task::kFinetuneBert) return CheckEncoder(config, std::move(stage));
   ANAM_ASSIGN_OR_RETURN(const model::ModelConfig shape, model::ReadModelConfig(directory));
   ANAM_ASSIGN_OR_RETURN(const model::WeightFiles weights, model::WeightFiles::Open(directory));

@@ -179,7 +179,8 @@ Status CheckRanges(const TrainPlan& plan, const std::string& source) {
   ANAM_RETURN_IF_ERROR(AtLeast(source, "training.total_steps", training.total_steps, 1));
   ANAM_RETURN_IF_ERROR(AtLeast(source, "training.steps_per_epoch", training.steps_per_epoch, 1));
   ANAM_RETURN_IF_ERROR(OneOf(source, "gang.device", plan.gang.device, {"cpu", "cuda"}));
-  ANAM_RETURN_IF_ERROR(OneOf(source, "model.dtype", plan.model.dtype, {"float32", "bfloat16"}));
+  ANAM_RETURN_IF_ERROR(
+      OneOf(source, "model.dtype", plan.model.dtype, {"float32", "bfloat16", "float16"}));
   ANAM_RETURN_IF_ERROR(
       OneOf(source, "model.quantisation", plan.model.quantisation, {"none", "nf4"}));
   ANAM_RETURN_IF_ERROR(OneOf(source, "training.lr_scheduler_type", training.lr_scheduler_type,

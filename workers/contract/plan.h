@@ -27,7 +27,7 @@ struct ModelPlan {
   std::string name;       // as the user wrote it: base_model_name_or_path of the adapter
   std::string directory;  // resolved HF directory
   std::string sha256;  // digest of config.json and the weights' headers (see docs/formats/plan.md)
-  std::string dtype = "float32";  // float32 | bfloat16: compute dtype; adapters keep fp32 masters
+  std::string dtype = "float32";  // float32 | bfloat16 | float16: compute dtype; masters are fp32
   std::string quantisation = "none";  // none | nf4: how linear layers but the head are held
   // Folder whose adapter the training starts from; "": a fresh one.
   std::string initial_adapter = "";

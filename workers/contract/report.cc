@@ -18,6 +18,8 @@ void VisitFields(V& visit, T& report) {
   visit("labels", report.labels);
   visit("seconds", report.seconds);
   visit("cpu_seconds", report.cpu_seconds);
+  visit("loss_scale", report.loss_scale);
+  visit("skipped", report.skipped);
 }
 
 template <typename V, fields::Is<EvalReport> T>
@@ -41,6 +43,7 @@ void VisitFields(V& visit, T& report) {
   visit("final_sha256", report.final_sha256);
   visit("tracker_failures", report.tracker_failures);
   visit("tracker_failure", report.tracker_failure);
+  visit("skipped_steps", report.skipped_steps);
 }
 
 namespace {

@@ -44,6 +44,8 @@ struct StepReport {
   int64_t labels = 0;      // global
   double seconds = 0;      // wall time of the step
   double cpu_seconds = 0;  // this process's CPU time in the step
+  double loss_scale = 0;   // that the step used, in fp16; 0: none
+  bool skipped = false;    // overflowed fp16: nothing was updated
 };
 
 struct EvalReport {
@@ -66,6 +68,7 @@ struct DoneReport {
   std::string final_sha256 = "";  // of adapter_model.safetensors; rank 0
   int64_t tracker_failures = 0;  // rows that TensorBoard or W&B did not take when they came; rank 0
   std::string tracker_failure = "";  // the first of them, in words
+  int64_t skipped_steps = 0;         // of the run's whole history, in fp16
 };
 
 Json ToJson(const StepReport& report);

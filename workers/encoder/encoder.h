@@ -33,7 +33,7 @@ struct EncoderLayer {
 class Encoder {
  public:
   // `tensors` holds every name of EncoderTensors(config). Norms and embeddings are wide; a linear
-  // layer without an operation has its weights in `compute` (kFloat, kBFloat16, kDouble).
+  // layer without an operation has its weights in `compute` (kFloat, kBFloat16, kHalf, kDouble).
   Encoder(EncoderConfig config, const std::map<std::string, at::Tensor>& tensors,
           at::ScalarType compute);
   Encoder(const Encoder&) = delete;  // linears() points into it

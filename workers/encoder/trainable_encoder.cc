@@ -29,8 +29,9 @@ constexpr char kPeftPrefix[] = "base_model.model.";
 StatusOr<at::ScalarType> DtypeOf(const contract::ModelPlan& plan) {
   if (plan.dtype == "float32") return at::kFloat;
   if (plan.dtype == "bfloat16") return at::kBFloat16;
+  if (plan.dtype == "float16") return at::kHalf;
   return Unimplemented("model dtype: ", plan.dtype,
-                       " is not built yet for encoders; supported: float32, bfloat16");
+                       " is not built yet for encoders; supported: float32, bfloat16, float16");
 }
 
 at::ScalarType Wide(at::ScalarType type) { return type == at::kDouble ? at::kDouble : at::kFloat; }

@@ -40,7 +40,7 @@ struct DecoderLayer {
 class Decoder {
  public:
   // Reads config.json and weights; stored fp32, bf16 and fp16 are converted to `dtype` (kFloat,
-  // kBFloat16 or kDouble), tensor by tensor. Errors of config.h and weight_files.h.
+  // kBFloat16, kHalf or kDouble), tensor by tensor. Errors of config.h and weight_files.h.
   // kNf4: linear layers but the head are quantised from their stored values while loading, so that
   // no more than one dense one exists; the result does not depend on `dtype`. Those that the
   // directory holds quantised by bitsandbytes are kept so in any case, and then no other is

@@ -16,6 +16,11 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// What logits' gradients are multiplied by before they are rounded to the model's dtype, a power of
+// two. They are at most 1, and fp16 would lose those below 6e-8. Larger, and a head's weights of
+// 128 could overflow the hidden states' gradients.
+double GradientUnit(at::ScalarType dtype) { return dtype == at::kHalf ? 256.0 : 1.0; }
+
 struct Head {
   at::Tensor weight_VD;
   at::Tensor bias_V;  // may be undefined
@@ -31,7 +36,7 @@ struct Wanted {
 // gradient of one.
 struct HeadResult {
   at::Tensor loss;       // 0-dim fp64
-  at::Tensor hidden_ND;  // gradient, hidden's dtype
+  at::Tensor hidden_ND;  // gradient × GradientUnit, hidden's dtype
   at::Tensor weight_VD;  // gradient, weight's dtype
   at::Tensor bias_V;     // gradient, bias's dtype
 };
@@ -72,9 +77,15 @@ HeadResult HeadForward(const at::Tensor& hidden_ND, const Head& masters, const a
     grad_CV.scatter_add_(1, label_C1, at::full_like(label_C1, -1, grad_CV.options()));
     if (head.softcap > 0) grad_CV = SoftCapBackward(grad_CV, logits_CV, head.softcap);
     if (wanted.bias) result.bias_V.add_(grad_CV.sum(0));
+    // A sum over rows could overflow fp16 whatever the loss scale is.
+    const bool narrow = dtype == at::kHalf;
+    if (wanted.weight && narrow) {
+      result.weight_VD.add_(grad_CV.t().mm(hidden_CD.to(grad_CV.scalar_type())));
+    }
+    if (narrow) grad_CV = grad_CV * GradientUnit(dtype);
     grad_CV = grad_CV.to(dtype);
     if (wanted.hidden) result.hidden_ND.narrow(0, start, rows).copy_(grad_CV.mm(head.weight_VD));
-    if (wanted.weight) result.weight_VD.add_(grad_CV.t().mm(hidden_CD));
+    if (wanted.weight && !narrow) result.weight_VD.add_(grad_CV.t().mm(hidden_CD));
   }
   return result;
 }
@@ -98,7 +109,10 @@ class HeadLoss : public torch::autograd::Function<HeadLoss> {
     const auto scaled = [&](const char* name) {
       const at::Tensor gradient = context->saved_data[name].toTensor();
       if (!gradient.defined()) return at::Tensor();
-      return gradient.mul(grads[0].to(WideType(gradient.scalar_type())));
+      const at::ScalarType dtype = gradient.scalar_type();
+      const at::Tensor incoming = grads[0].to(WideType(dtype));
+      if (dtype != at::kHalf) return gradient.mul(incoming);
+      return gradient.mul(incoming / GradientUnit(dtype));  // a 0-dim factor: rounded once
     };
     return {scaled("hidden"), scaled("weight"), at::Tensor(), scaled("bias"), at::Tensor()};
   }

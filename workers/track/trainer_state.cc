@@ -17,6 +17,16 @@ Json ControlJson(bool stop) {
 }  // namespace
 
 std::string TrainerStateText(const TrainerState& state) {
+  Json own = {{"loss_sum_since_log", state.loss_sum_since_log},
+              {"steps_since_log", state.steps_since_log},
+              {"loss_sum", state.loss_sum},
+              {"evaluations_without_improvement", state.evaluations_without_improvement},
+              {"stopped_early", state.stopped_early}};
+  if (state.loss_scaler.scale > 0) {
+    own["loss_scaler"] = {{"scale", state.loss_scaler.scale},
+                          {"growth_tracker", state.loss_scaler.growth_tracker},
+                          {"skipped_steps", state.loss_scaler.skipped_steps}};
+  }
   Json json;
   json["best_global_step"] = state.best_metric ? Json(state.best_global_step) : Json();
   json["best_metric"] = state.best_metric ? Json(*state.best_metric) : Json();
@@ -36,14 +46,7 @@ std::string TrainerStateText(const TrainerState& state) {
   json["save_steps"] = state.save_steps;
   json["stateful_callbacks"] = {
       {"TrainerControl", ControlJson(state.global_step >= state.max_steps || state.stopped_early)},
-      {"AnamnesisTrainer",
-       {{"args", Json::object()},
-        {"attributes",
-         {{"loss_sum_since_log", state.loss_sum_since_log},
-          {"steps_since_log", state.steps_since_log},
-          {"loss_sum", state.loss_sum},
-          {"evaluations_without_improvement", state.evaluations_without_improvement},
-          {"stopped_early", state.stopped_early}}}}}};
+      {"AnamnesisTrainer", {{"args", Json::object()}, {"attributes", std::move(own)}}}};
   json["total_flos"] = 0;
   json["train_batch_size"] = state.train_batch_size;
   json["trial_name"] = nullptr;
@@ -87,6 +90,13 @@ StatusOr<TrainerState> TrainerStateFromJson(const Json& json, const std::string&
   ANAM_ASSIGN_OR_RETURN(state.evaluations_without_improvement,
                         JsonInt(attributes, "evaluations_without_improvement", source));
   ANAM_ASSIGN_OR_RETURN(state.stopped_early, JsonBool(attributes, "stopped_early", source));
+  if (attributes.contains("loss_scaler")) {
+    const Json& scaler = attributes["loss_scaler"];
+    LossScalerState& read = state.loss_scaler;
+    ANAM_ASSIGN_OR_RETURN(read.scale, JsonNumber(scaler, "scale", source));
+    ANAM_ASSIGN_OR_RETURN(read.growth_tracker, JsonInt(scaler, "growth_tracker", source));
+    ANAM_ASSIGN_OR_RETURN(read.skipped_steps, JsonInt(scaler, "skipped_steps", source));
+  }
   return state;
 }
 

@@ -13,6 +13,13 @@
 
 namespace anamnesis::track {
 
+// Of training in fp16 (workers/train/loss_scaler.h).
+struct LossScalerState {
+  double scale = 0;  // 0: there is none
+  int64_t growth_tracker = 0;
+  int64_t skipped_steps = 0;
+};
+
 struct TrainerState {
   int64_t global_step = 0;
   double epoch = 0;  // fraction of epochs finished
@@ -33,6 +40,7 @@ struct TrainerState {
   double loss_sum = 0;  // of all steps of the run
   int64_t evaluations_without_improvement = 0;
   bool stopped_early = false;
+  LossScalerState loss_scaler = {};
 };
 
 // Keys sorted, indent 2, final newline.

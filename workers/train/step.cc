@@ -20,7 +20,13 @@ std::span<float> Flat(const at::Tensor& tensor) {
   return {tensor.data_ptr<float>(), static_cast<size_t>(tensor.numel())};
 }
 
-Status NotFinite(const char* what, double value, int64_t step) {
+Status NotFinite(const char* what, double value, int64_t step, const LossScaler* scaler) {
+  if (scaler != nullptr) {
+    return InvalidArgument("step ", step, ": the ", what, " is ", value,
+                           " in float16, with the loss scale down to ", scaler->scale,
+                           "; nothing was updated. The model's own numbers are beyond float16: "
+                           "train with training.bf16, or in float32, from the start");
+  }
   return InvalidArgument("step ", step, ": the ", what, " is ", value,
                          "; nothing was updated. Lower training.learning_rate or "
                          "training.max_grad_norm, or train in fp32, and resume from the last "
@@ -30,11 +36,12 @@ Status NotFinite(const char* what, double value, int64_t step) {
 }  // namespace
 
 StepRunner::StepRunner(const StepOptions& options, Learner& learner, collective::Group& group,
-                       AdamW& optimizer)
+                       AdamW& optimizer, LossScaler* scaler)
     : options_(options),
       learner_(learner),
       group_(group),
       optimizer_(optimizer),
+      scaler_(scaler),
       gradients_(group, learner.flat_gradient(), options.num_lanes) {}
 
 StatusOr<StepResult> StepRunner::Run(const StepInput& input) {
@@ -68,14 +75,23 @@ Status StepRunner::RunThrowing(const StepInput& input, StepResult* result) {
     host_gradient_ = host_gradient_ * (num_labels / weight);
   }
   result->loss = loss_sum / weight;
+  if (scaler_ != nullptr) host_gradient_ = host_gradient_.mul_(1.0 / scale());
   result->grad_norm = GradientNorm(Flat(host_gradient_));
-  if (!std::isfinite(result->loss)) return NotFinite("loss", result->loss, input.step);
-  if (!std::isfinite(result->grad_norm)) {
-    return NotFinite("gradient norm", result->grad_norm, input.step);
-  }
+  ANAM_ASSIGN_OR_RETURN(const bool finite, CheckFinite(input, *result));
+  if (scaler_ != nullptr) scaler_->Update(finite);
+  result->skipped = !finite;
+  if (!finite) return absl::OkStatus();
   ClipGradient(result->grad_norm, options_.max_grad_norm, Flat(host_gradient_));
   Update(input, host_gradient_);
   return absl::OkStatus();
+}
+
+StatusOr<bool> StepRunner::CheckFinite(const StepInput& input, const StepResult& result) const {
+  const bool is_loss = !std::isfinite(result.loss);
+  if (!is_loss && std::isfinite(result.grad_norm)) return true;
+  if (scaler_ != nullptr && !scaler_->is_exhausted()) return false;
+  return NotFinite(is_loss ? "loss" : "gradient norm", is_loss ? result.loss : result.grad_norm,
+                   input.step, scaler_);
 }
 
 StatusOr<StepRunner::LaneResult> StepRunner::RunLane(int lane, const StepInput& input,
@@ -99,7 +115,7 @@ StatusOr<StepRunner::LaneResult> StepRunner::RunLane(int lane, const StepInput& 
     const LossSum sum = learner_.Loss(batch, dropout);
     sums.loss += sum.loss.item<double>();
     sums.weight += sum.weight;
-    sum.loss.backward(at::full_like(sum.loss, 1.0 / static_cast<double>(input.num_labels)));
+    sum.loss.backward(at::full_like(sum.loss, scale() / static_cast<double>(input.num_labels)));
     if (input.alive) input.alive();
   }
   return sums;

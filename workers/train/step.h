@@ -13,6 +13,7 @@
 #include "workers/stream/batch.h"
 #include "workers/train/lane_gradients.h"
 #include "workers/train/learner.h"
+#include "workers/train/loss_scaler.h"
 #include "workers/train/optimizer.h"
 
 namespace anamnesis::train {
@@ -41,18 +42,21 @@ struct StepResult {
   double grad_norm = 0;         // before clipping
   int64_t tokens = 0;           // of this rank
   bool stop_requested = false;  // on any rank
+  bool skipped = false;         // loss or gradient overflowed fp16: nothing was updated
 };
 
 class StepRunner {
  public:
-  // Everything is borrowed.
+  // Everything is borrowed. `scaler` scales the loss (fp16) and is updated by each step; null:
+  // there is no scale.
   StepRunner(const StepOptions& options, Learner& learner, collective::Group& group,
-             AdamW& optimizer);
+             AdamW& optimizer, LossScaler* scaler = nullptr);
 
   const collective::LaneRange& lanes() const { return gradients_.lanes(); }
 
   // kInvalidArgument names a step whose loss or gradient is not finite (parameters are untouched
-  // then); kUnavailable: a peer is gone; else the error of next_row.
+  // then), with a scaler only once its scale is exhausted: before, the step is skipped, by all
+  // ranks alike. kUnavailable: a peer is gone; else the error of next_row.
   StatusOr<StepResult> Run(const StepInput& input);
 
  private:
@@ -61,12 +65,16 @@ class StepRunner {
   };
   StatusOr<LaneResult> RunLane(int lane, const StepInput& input, int64_t* tokens);
   Status RunThrowing(const StepInput& input, StepResult* result);
+  double scale() const { return scaler_ != nullptr ? scaler_->scale : 1.0; }
+  // Whether the step is to be made; false: it is skipped.
+  StatusOr<bool> CheckFinite(const StepInput& input, const StepResult& result) const;
   void Update(const StepInput& input, const at::Tensor& gradient);
 
   StepOptions options_;
   Learner& learner_;
   collective::Group& group_;
   AdamW& optimizer_;
+  LossScaler* scaler_;
   LaneGradients gradients_;
   at::Tensor host_gradient_;  // fp32 on the CPU
 };

@@ -73,7 +73,9 @@ Status Trainer::RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher
     input.num_labels += train_rows_->RowLabels(row);
     report.global_tokens += train_rows_->RowTokens(row);
   }
-  input.learning_rate = schedule_->RateAt(input.step);
+  // Skipped steps do not count for the schedule, as in HF's Trainer.
+  input.learning_rate = schedule_->RateAt(optimizer_->steps() + 1);
+  report.loss_scale = scaler_ ? scaler_->scale : 0;
   input.stop_requested = channel_->stop_requested();
   input.next_row = [&rows] { return rows.Next(); };
   input.alive = [this] { channel_->Alive(); };
@@ -89,23 +91,35 @@ Status Trainer::RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher
   state_.epoch = static_cast<double>(epoch) +
                  static_cast<double>(step_in_epoch + 1) / static_cast<double>(shape.num_steps());
   state_.num_input_tokens_seen += report.global_tokens;
-  state_.loss_sum += result.loss;
-  state_.loss_sum_since_log += result.loss;
+  const double loss = LossToLog(result);
+  state_.loss_sum += loss;
+  state_.loss_sum_since_log += loss;
   ++state_.steps_since_log;
   ++done_.steps_executed;
-  done_.train_loss += result.loss;
+  done_.train_loss += loss;
+  if (scaler_)
+    state_.loss_scaler = {scaler_->scale, scaler_->growth_tracker, scaler_->skipped_steps};
+  done_.skipped_steps = scaler_ ? scaler_->skipped_steps : 0;
   done_.cpu_seconds += report.cpu_seconds;
   done_.rank_tokens += result.tokens;
   report.step = input.step;
   report.epoch = state_.epoch;
   report.loss = result.loss;
   report.grad_norm = result.grad_norm;
+  report.skipped = result.skipped;
   report.learning_rate = input.learning_rate;
   report.tokens = result.tokens;
   report.labels = input.num_labels;
   ANAM_RETURN_IF_ERROR(channel_->Report("step", contract::ToJson(report)));
   LogTraining(report);
   return absl::OkStatus();
+}
+
+// What a loss adds to the logged means: one of a skipped step that is not finite what HF's Trainer
+// puts in its place (logging_nan_inf_filter).
+double Trainer::LossToLog(const StepResult& result) const {
+  if (std::isfinite(result.loss)) return result.loss;
+  return state_.loss_sum_since_log / static_cast<double>(1 + state_.steps_since_log);
 }
 
 void Trainer::LogRow(Json row) {
@@ -121,11 +135,13 @@ void Trainer::LogTraining(const contract::StepReport& report) {
   const double loss = state_.loss_sum_since_log / static_cast<double>(state_.steps_since_log);
   state_.loss_sum_since_log = 0;
   state_.steps_since_log = 0;
-  LogRow({{"epoch", state_.epoch},
-          {"grad_norm", report.grad_norm},
-          {"learning_rate", report.learning_rate},
-          {"loss", loss},
-          {"step", state_.global_step}});
+  Json row = {{"epoch", state_.epoch},
+              {"grad_norm", report.grad_norm},
+              {"learning_rate", report.learning_rate},
+              {"loss", loss},
+              {"step", state_.global_step}};
+  if (scaler_) row["loss_scale"] = report.loss_scale;
+  LogRow(std::move(row));
 }
 
 StatusOr<Trainer::Next> Trainer::AfterStep(int64_t epoch, int64_t step_in_epoch) {
@@ -192,7 +208,8 @@ Status Trainer::EvaluateTuning() {
   const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin);
   if (!std::isfinite(result.loss)) {
     return InvalidArgument("step ", state_.global_step, ": the evaluation loss is ", result.loss,
-                           "; lower training.learning_rate");
+                           scaler_ ? " in float16; train with training.bf16, or in float32"
+                                   : "; lower training.learning_rate");
   }
   int64_t& without_improvement = state_.evaluations_without_improvement;
   without_improvement = TakeBest(result) ? 0 : without_improvement + 1;

@@ -77,6 +77,7 @@ class Trainer {
   StatusOr<Next> RunEpoch(int64_t epoch, int64_t first_step);
   Status RunStep(int64_t epoch, int64_t step_in_epoch, stream::Prefetcher& rows);
   StatusOr<Next> AfterStep(int64_t epoch, int64_t step_in_epoch);
+  double LossToLog(const StepResult& result) const;
   void LogTraining(const contract::StepReport& report);
   void LogRow(Json row);  // to log_history and the trackers
   EvaluateOptions MakeEvaluateOptions();
@@ -126,6 +127,7 @@ class Trainer {
   std::unique_ptr<stream::RowSource> held_out_rows_;  // null but for classifiers with that split
   std::optional<AdamW> optimizer_;
   std::optional<Schedule> schedule_;
+  std::optional<LossScaler> scaler_;  // in fp16
   std::unique_ptr<StepRunner> step_runner_;
   std::unique_ptr<track::Trackers> trackers_;  // rank 0
   track::TrainerState state_;

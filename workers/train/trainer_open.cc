@@ -73,6 +73,8 @@ Status Trainer::Begin() {
   ANAM_ASSIGN_OR_RETURN(
       schedule_, Schedule::Create({plan_.training.lr_scheduler_type, plan_.training.learning_rate,
                                    plan_.training.warmup_steps, plan_.training.total_steps}));
+  scaler_.reset();
+  if (plan_.model.dtype == "float16") scaler_.emplace();
   state_.max_steps = plan_.training.total_steps;
   state_.num_train_epochs = plan_.training.epochs;
   state_.logging_steps = plan_.training.logging_steps;
@@ -89,7 +91,7 @@ Status Trainer::Begin() {
                                                .max_grad_norm = plan_.training.max_grad_norm,
                                                .seed = plan_.training.seed,
                                                .exact = plan_.training.determinism == "exact"},
-                                   *learner_, *group_, *optimizer_);
+                                   *learner_, *group_, *optimizer_, scaler_ ? &*scaler_ : nullptr);
   return absl::OkStatus();
 }
 
@@ -268,9 +270,14 @@ Status Trainer::LoadCheckpoint() {
   ANAM_ASSIGN_OR_RETURN(const Json json, ReadJsonFile(state_path));
   const track::TrainerState planned = state_;
   ANAM_ASSIGN_OR_RETURN(state_, track::TrainerStateFromJson(json, state_path));
-  if (state_.global_step != manifest.step || updates != manifest.step) {
+  const int64_t skipped = scaler_ ? state_.loss_scaler.skipped_steps : 0;
+  if (state_.global_step != manifest.step || updates + skipped != manifest.step) {
     return DataLoss(directory, ": the manifest says step ", manifest.step, ", trainer_state.json ",
-                    state_.global_step, ", the optimizer ", updates);
+                    state_.global_step, " (", skipped, " skipped), the optimizer ", updates);
+  }
+  if (scaler_) {
+    const track::LossScalerState& scaler = state_.loss_scaler;
+    *scaler_ = {scaler.scale, scaler.growth_tracker, scaler.skipped_steps};
   }
   // What a user may change between attempts comes from the plan.
   state_.max_steps = planned.max_steps;

@@ -45,6 +45,7 @@ torch_file::TrainingArgs ArgsOf(const contract::TrainPlan& plan) {
   args.weight_decay = from.weight_decay;
   args.max_grad_norm = from.max_grad_norm;
   args.bf16 = plan.model.dtype == "bfloat16";
+  args.fp16 = plan.model.dtype == "float16";
   args.use_cpu = plan.gang.device == "cpu";
   args.seed = static_cast<int64_t>(from.seed);
   args.logging_steps = from.logging_steps;

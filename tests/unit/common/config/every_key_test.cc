@@ -104,7 +104,7 @@ EffectTable EffectsOnTheRest() {
       {"training.gradient_accumulation_steps", {"2", "plan:training.gradient_accumulation_steps"}},
       {"training.gradient_checkpointing", {"true", "plan:training.gradient_checkpointing"}},
       {"training.load_in_4bit", {"true", "plan:model.quantisation"}},
-      {"training.fp16", {"true", "refused"}},
+      {"training.fp16", {"true", "plan:model.dtype"}},
       {"training.bf16", {"true", "plan:model.dtype"}},
       {"training.warmup_steps", {"3", "plan:training.warmup_steps"}},
       {"training.logging_steps", {"3", "plan:training.logging_steps"}},

@@ -17,7 +17,7 @@ using ::testing::Not;
 
 TEST(NotBuilt, IsRefusedByKeyAndValue) {
   for (const char* setting :
-       {"training.fp16=true", "wandb.mode=online", "data.profile=fused", "data.time_mode=interval",
+       {"wandb.mode=online", "data.profile=fused", "data.time_mode=interval",
         "data.time_mode=delta", "data.time_mode=age", "data.time_mode=date", "data.value_mode=raw",
         "data.truncation=oldest", "model.head_type=mlp", "model.freeze_llm=false",
         "model.train_lora=false", "lora.bias=all", "lora.bias=lora_only",

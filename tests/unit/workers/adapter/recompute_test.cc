@@ -125,6 +125,7 @@ std::vector<Setting> Settings() {
     all.push_back({family, "float32", "none"});
     all.push_back({family, "bfloat16", "none"});
   }
+  all.push_back({"llama", "float16", "none"});
   all.push_back({"llama", "bfloat16", "nf4"});
   all.push_back({"phi3", "float32", "nf4"});
   return all;

@@ -97,7 +97,7 @@ TEST(Gradients, AreBitIdenticalForEveryNumberOfThreads) {
   contract::LoraPlan lora = Lora();
   lora.dropout = 0.1;
   const int before = at::get_num_threads();
-  for (const char* dtype : {"float32", "bfloat16"}) {
+  for (const char* dtype : {"float32", "bfloat16", "float16"}) {
     const auto trainable = Load(lora, dtype);
     const model::PackedBatch batch = model::PackBatch({{a.view(), b.view()}});
     at::Tensor gradient, loss;

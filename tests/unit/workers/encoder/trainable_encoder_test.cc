@@ -126,7 +126,7 @@ TEST(Gradients, HaveTheSameBitsWithCheckpointedLayersInLessMemory) {
     const std::string base =
         WriteBase(folder, {.family = family, .without = "classifier", .poisoned = ""});
     for (const bool adapter : {false, true}) {
-      for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
         TrainableOptions options;
         if (adapter) options.lora = LoraOn({"all-linear"});
         if (adapter) options.lora->all_linear = true, options.lora->target_modules.clear();
@@ -167,7 +167,7 @@ TEST(Gradients, AreBitIdenticalForEveryNumberOfThreads) {
         WriteBase(folder, {.family = family, .without = "classifier", .poisoned = ""});
     TrainableOptions options;
     options.num_labels = 10;
-    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
       const auto model = Load(base, dtype, options);
       const EncoderBatch batch = *PackDocuments(documents.views, model->config());
       at::Tensor gradient, loss;
@@ -385,8 +385,8 @@ TEST(Load, NamesWhatIsWrong) {
   ASSERT_FALSE(loaded.ok());
   EXPECT_THAT(MessageOf(loaded.status()),
               HasSubstr("tensor '" + name + "' holds a NaN or an infinity"));
-  loaded = TrainableEncoder::Load(PlanOf(base, "float16"), options);
-  EXPECT_THAT(MessageOf(loaded.status()), HasSubstr("model dtype: float16 is not built yet"));
+  loaded = TrainableEncoder::Load(PlanOf(base, "float8"), options);
+  EXPECT_THAT(MessageOf(loaded.status()), HasSubstr("model dtype: float8 is not built yet"));
   options.num_labels = 5;
   loaded = TrainableEncoder::Load(PlanOf(base), options);
   EXPECT_THAT(MessageOf(loaded.status()), HasSubstr("classifier.weight [2, 64] for [5, 64]"));
@@ -420,7 +420,7 @@ TEST(Lora, TrainsItsFactorsAndTheHeadAlone) {
       WriteBase(folder, {.family = "bert", .without = "pooler", .poisoned = ""});
   TrainableOptions options;
   options.lora = LoraOn({"query", "value"});
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16, at::kHalf}) {
     const auto model = Load(base, dtype, options);
     // Two layers with two targets, the new pooler, the classifier.
     ASSERT_EQ(model->parameters().size(), 2 * 2 * 2 + 2 + 2);

@@ -40,8 +40,17 @@ def train(dtype):
     return trace, norms
 
 
+def scales():
+    """GradScaler's rule, as torch.amp carries it out, on steps of which a few are not finite."""
+    scale, tracker, out = torch.full((), 65536.0), torch.zeros((), dtype=torch.int32), []
+    for step in range(6000):
+        torch._amp_update_scale_(scale, tracker, torch.full((), float(step in (0, 1, 7, 3500))), 2.0, 0.5, 2000)
+        out.append(scale.item())
+    return out
+
+
 fp32, _ = train(torch.float32)
 fp64, norms = train(torch.float64)
 kinds = ["linear", "cosine", "constant", "constant_with_warmup"]
 with open(sys.argv[2], "w") as f:
-    json.dump({"rates": {k: rates(k) for k in kinds}, "fp32": fp32, "fp64": fp64, "norms": norms}, f)
+    json.dump({"rates": {k: rates(k) for k in kinds}, "fp32": fp32, "fp64": fp64, "norms": norms, "scales": scales()}, f)

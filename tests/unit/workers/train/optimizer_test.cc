@@ -14,6 +14,7 @@
 #include "common/io/file.h"
 #include "common/io/json.h"
 #include "tests/support/temporary_folder.h"
+#include "workers/train/loss_scaler.h"
 #include "workers/train/schedule.h"
 
 namespace anamnesis::train {
@@ -108,6 +109,17 @@ TEST_F(OptimizerOracle, AgreesOnFiftyAdamWStepsWithClippingAndSelectiveDecay) {
   }
   EXPECT_GT(clipped, 5);
   EXPECT_LT(clipped, kSteps - 5);
+}
+
+TEST_F(OptimizerOracle, AgreesOnTheLossScaleOfEveryStep) {
+  LossScaler scaler;
+  const Json& scales = (*oracle_)["scales"];
+  ASSERT_EQ(scales.size(), 6000U);
+  for (int step = 0; step < 6000; ++step) {
+    scaler.Update(step != 0 && step != 1 && step != 7 && step != 3500);
+    ASSERT_EQ(scaler.scale, scales[step].get<double>()) << step;
+  }
+  EXPECT_EQ(scaler.skipped_steps, 4);
 }
 
 TEST(DecaysWeight, SparesBiasesAndNorms) {

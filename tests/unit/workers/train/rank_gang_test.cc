@@ -41,6 +41,7 @@ struct GangResult {
   std::vector<int> codes;
   std::string sha256;
   std::map<int, int64_t> tokens;  // by rank
+  std::map<int, int64_t> skipped_steps;
 };
 
 GangResult TrainGang(const contract::TrainPlan& plan, int num_ranks) {
@@ -50,6 +51,7 @@ GangResult TrainGang(const contract::TrainPlan& plan, int num_ranks) {
     if (message["kind"] != "done") return;
     const auto done = contract::DoneReportFromJson(message).value();
     result.tokens[rank] = done.rank_tokens;
+    result.skipped_steps[rank] = done.skipped_steps;
     if (rank == 0) result.sha256 = done.final_sha256;
   });
   return result;
@@ -69,6 +71,23 @@ TEST(RankGang, GivesTheSameBitsForOneTwoThreeAndFourRanks) {
       tokens += of_rank;
     }
     EXPECT_EQ(tokens, alone.tokens.at(0));
+  }
+}
+
+TEST(RankGang, SkipsTheSameStepsOfFp16OnEveryRank) {
+  contract::TrainPlan plan = Small().Plan("half-1");
+  plan.model = Small().ModelWithWeights(1.0);
+  plan.model.dtype = "float16";
+  const GangResult alone = TrainGang(plan, 1);
+  ASSERT_EQ(alone.codes, std::vector<int>{0});
+  EXPECT_GT(alone.skipped_steps.at(0), 0);
+  for (int num_ranks = 2; num_ranks <= 3; ++num_ranks) {
+    plan.output = Small().Plan(Cat("half-", num_ranks)).output;
+    const GangResult gang = TrainGang(plan, num_ranks);
+    EXPECT_EQ(gang.sha256, alone.sha256) << num_ranks;
+    for (const auto& [rank, skipped] : gang.skipped_steps) {
+      EXPECT_EQ(skipped, alone.skipped_steps.at(0)) << rank;
+    }
   }
 }
 

@@ -31,6 +31,20 @@ class SmallRun {
   }
   std::string path(const std::string& name) const { return folder_.File(name); }
 
+  // The model of Plan() with other random weights, of this standard deviation.
+  contract::ModelPlan ModelWithWeights(double initializer_range) const {
+    contract::ModelPlan model = plan_.model;
+    model.directory = folder_.File(Cat("base-", initializer_range));
+    if (!PathExists(model.directory)) {
+      std::filesystem::copy(plan_.model.directory, model.directory);
+      auto config = model::ReadModelConfig(model.directory).value();
+      config.initializer_range = initializer_range;
+      EXPECT_TRUE(model::WriteRandomModel(config, 3, model.directory).ok());
+    }
+    model.sha256 = model::ModelDigest(model.directory).value();
+    return model;
+  }
+
  private:
   void Make() {
     text::TrainTokenizer(folder_);
