@@ -100,7 +100,7 @@ contract::LoraPlan MakeLoraPlan(const config::LoraSection& lora) {
   return plan;
 }
 
-StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess& access) {
+StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const hub::HubAccess& access) {
   ModelStage stage;
   StartingPoint start;
   if (!config.model.pretrained_checkpoint.empty()) {
@@ -116,7 +116,7 @@ StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess
     stage.plan.name = config.model.model_name;
     ANAM_ASSIGN_OR_RETURN(
         stage.plan.directory,
-        ResolveModelDirectory(config.model.model_name, config.model.revision, access));
+        hub::ResolveModelDirectory(config.model.model_name, config.model.revision, access));
   }
   const std::string& directory = stage.plan.directory;
   if (config.task == config::Task::kFinetuneBert && !start.adapter.empty()) {

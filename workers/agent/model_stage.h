@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "common/config/job_config.h"
-#include "workers/agent/model_directory.h"
+#include "common/hub/model_directory.h"
 #include "workers/contract/plan.h"
 
 namespace anamnesis::agent {
@@ -19,7 +19,7 @@ struct ModelStage {
 
 // Resolves and checks: config.json, names and shapes of all weights, the tokenizer against the
 // vocabulary, LoRA's targets. Reads headers, no weights.
-StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const HubAccess& access = {});
+StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const hub::HubAccess& access = {});
 
 contract::LoraPlan MakeLoraPlan(const config::LoraSection& lora);
 
