@@ -6,6 +6,7 @@
 
 #include "anamnesis/v1/checkpoint_service.pb.h"
 #include "anamnesis/v1/job.pb.h"
+#include "common/base/evaluation_text.h"
 #include "common/base/status.h"
 #include "common/config/advice.h"
 #include "services/cli/job_advice.h"
@@ -96,6 +97,9 @@ void AddProgress(const v1::Job& job, Page& page) {
     metrics += Cat(metrics.empty() ? "" : ", ", name, " ", MetricText(job, name));
   }
   page.Line("Metrics", metrics);
+  const std::map<std::string, double> evaluation(job.evaluation().begin(), job.evaluation().end());
+  page.Line("On tuning", EvaluationText(evaluation, "tuning"));
+  page.Line("On held_out", EvaluationText(evaluation, "held_out"));
   if (job.has_latest_checkpoint()) {
     const v1::CheckpointRef& latest = job.latest_checkpoint();
     const std::string when = page.WhenAndAge(latest.commit_time());

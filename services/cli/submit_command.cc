@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "anamnesis/v1/job_service.pb.h"
+#include "common/base/evaluation_text.h"
 #include "common/config/job_config.h"
 #include "common/config/yaml_document.h"
 #include "services/cli/commands.h"
@@ -119,6 +120,15 @@ int PrintChecked(const SubmitFlags& flags, const v1::Job& job) {
   return 0;
 }
 
+// What a classifier reached, beside the baseline.
+void PrintEvaluation(const v1::Job& job) {
+  const std::map<std::string, double> evaluation(job.evaluation().begin(), job.evaluation().end());
+  for (const char* split : {"tuning", "held_out"}) {
+    const std::string text = EvaluationText(evaluation, split);
+    if (!text.empty()) std::cerr << split << ": " << text << std::endl;
+  }
+}
+
 int FollowToEnd(const SubmitFlags& flags, Client& client, const std::string& name) {
   const Form form = flags.common.form();
   FollowOptions options;
@@ -131,6 +141,7 @@ int FollowToEnd(const SubmitFlags& flags, Client& client, const std::string& nam
   if (!followed.status.ok()) return FailRemote(followed.status);
   const v1::Job& job = followed.jobs.at(name);
   if (IsDocument(form)) PrintDocument(JobJson(job, false), form);
+  if (flags.follow) PrintEvaluation(job);
   if (flags.follow && !WandbText(job).empty()) {
     std::cerr << "W&B: " << Printable(WandbText(job)) << std::endl;
   }

@@ -24,10 +24,10 @@ TREE = {"config.json", "model.safetensors", "pytorch_model.bin", "training_args.
 class Place:
     """A cohort, a base model and a cache of shards, shared by the tests."""
 
-    def __init__(self):
+    def __init__(self, subjects=60):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="anam-bert-"))
         self.data = self.root / "data"
-        bert_support.write_cohort(self.data, subjects=60)
+        bert_support.write_cohort(self.data, subjects)
         self.base = self.root / "base"
         bert_support.write_base(self.base, self.data)
 
@@ -129,19 +129,88 @@ print(json.dumps({"loss": sum(losses) / len(losses), "learning_rate": args.learn
 """
 
 
+# scikit-learn on the phrases of the narratives as they are printed: knows neither shards nor our solver.
+BASELINE = """
+import json, sys
+import numpy
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss, roc_auc_score
+splits = {name: [(set(text.split(", ")), label) for text, label in rows]
+          for name, rows in json.load(open(sys.argv[1])).items()}
+codes = sorted(set.union(*(bag for bag, _ in splits["train"])))
+matrix = {name: numpy.array([[code in bag for code in codes] for bag, _ in rows], float)
+          for name, rows in splits.items()}
+labels = {name: numpy.array([label for _, label in rows]) for name, rows in splits.items()}
+found = {}
+for c in (0.01, 0.1, 1, 10):
+    model = LogisticRegression(C=c, tol=1e-12, max_iter=100000).fit(matrix["train"], labels["train"])
+    risks = {name: model.predict_proba(matrix[name])[:, 1] for name in ("tuning", "held_out")}
+    found[c] = {name: {"auroc": roc_auc_score(labels[name], risk), "loss": log_loss(labels[name], risk)}
+                for name, risk in risks.items()}
+best = max(found, key=lambda c: (found[c]["tuning"]["auroc"], -c))
+print(json.dumps({"c": best, "features": len(codes), **found[best]}))
+"""
+
+
+def narratives_of(place, split):
+    """[text, label] of every subject, cut as in training."""
+    cases = {}
+    for line in (place.data / "labels.csv").read_text(encoding="utf-8-sig").splitlines()[1:]:
+        fields = line.split(",")
+        cases[fields[0]] = int(fields[1])
+    rendered = subprocess.run([run_support.BIN / "anamnesis", "render", CONFIG, "--split", split, "--subject", "all",
+                               *bert_support.overrides(place.base, place.data, place.root / "out")],
+                              capture_output=True, text=True, check=True, timeout=60).stdout
+    return [[line.split("\t", 1)[1], cases[line.split("\t", 1)[0]]] for line in rendered.splitlines()]
+
+
+class Report(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.place = Place(subjects=300)  # cases and controls in every split
+        cls.addClassCleanup(shutil.rmtree, cls.place.root, ignore_errors=True)
+        cls.output, cls.stderr = cls.place.run("reported", "training.epochs=1")
+        cls.evaluation = run_support.read_json(cls.output / "evaluation.json")
+
+    def test_the_baseline_stands_beside_the_model_and_is_told_at_the_end(self):
+        self.assertEqual(self.evaluation["baseline"]["c_chosen_on"], "tuning")
+        model, baseline = self.evaluation["held_out"], self.evaluation["baseline"]["held_out"]
+        self.assertEqual((baseline["rows"], baseline["positives"]), (model["rows"], model["positives"]))
+        texts = [f"{part['metrics']['auroc']['value']:.4f} ({part['metrics']['auroc']['low']:.4f} to "
+                 f"{part['metrics']['auroc']['high']:.4f})" for part in (model, baseline)]
+        self.assertIn(f"held_out:  auroc {texts[0]}, bag of codes {texts[1]}", self.stderr)
+        summary = run_support.read_json(self.output / ".anamnesis/summary.json")
+        self.assertEqual(summary["evaluation"]["baseline_held_out_auroc"], baseline["metrics"]["auroc"]["value"])
+
+    def test_subgroups_are_those_that_the_data_know(self):
+        groups, rows = self.evaluation["held_out"]["subgroups"], self.evaluation["held_out"]["rows"]
+        self.assertEqual(set(groups), {"site", "sex", "age"})
+        for name, parts in groups.items():
+            self.assertEqual(sum(part["rows"] for part in parts), rows, name)
+        self.assertLessEqual({"FEMALE", "MALE"}, {part["value"] for part in groups["sex"]})
+
+    def test_scikit_learn_finds_the_same_baseline(self):
+        if not (run_support.SOURCE / ".deps/oracle/stamp").exists():
+            self.skipTest("oracle absent")
+        path = self.place.root / "bags.json"
+        path.write_text(json.dumps({split: narratives_of(self.place, split)
+                                    for split in ("train", "tuning", "held_out")}))
+        done = subprocess.run([ORACLE, "-c", BASELINE, path], capture_output=True, text=True, timeout=240)
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+        seen = json.loads(done.stdout.splitlines()[-1])
+        ours = self.evaluation["baseline"]
+        self.assertEqual((ours["c"], ours["features"]), (seen["c"], seen["features"]))
+        for split in ("tuning", "held_out"):
+            for name in ("auroc", "loss"):
+                self.assertAlmostEqual(ours[split]["metrics"][name]["value"], seen[split][name], delta=1e-6)
+
+
 class Oracle(unittest.TestCase):
     def test_transformers_opens_it_and_has_our_loss_on_held_out(self):
         if not (run_support.SOURCE / ".deps/oracle/stamp").exists():
             self.skipTest("oracle absent")
         # Whole narratives fit into 512 tokens or the loss would be of other texts.
-        cases = {}
-        for line in (place.data / "labels.csv").read_text(encoding="utf-8-sig").splitlines()[1:]:
-            fields = line.split(",")
-            cases[fields[0]] = int(fields[1])
-        rendered = subprocess.run([run_support.BIN / "anamnesis", "render", CONFIG, "--split", "held_out", "--subject",
-                                   "all", *bert_support.overrides(place.base, place.data, place.output)],
-                                  capture_output=True, text=True, check=True, timeout=60).stdout
-        narratives = [[line.split("\t", 1)[1], cases[line.split("\t", 1)[0]]] for line in rendered.splitlines()]
+        narratives = narratives_of(place, "held_out")
         path = place.root / "narratives.json"
         path.write_text(json.dumps(narratives))
         opened = subprocess.run([ORACLE, "-c", OPENED, place.output, path], capture_output=True, text=True, timeout=240)

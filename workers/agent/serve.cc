@@ -66,6 +66,8 @@ void ReportDone(const Attempt& attempt, bool whole_model, int64_t epoch,
     done.set_final_sha256(outcome.done[0].final_sha256);
     done.set_tokens(outcome.done[0].tokens_trained);
     done.set_train_loss(outcome.done[0].train_loss);
+    const auto& evaluation = outcome.done[0].evaluation;
+    done.mutable_evaluation()->insert(evaluation.begin(), evaluation.end());
   } else {  // an earlier attempt finished it, and its word was lost
     const StatusOr<std::string> sha256 = FileSha256(
         Cat(done.path(), whole_model ? "/model.safetensors" : "/adapter_model.safetensors"));

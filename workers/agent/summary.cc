@@ -3,7 +3,9 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 
+#include "common/base/evaluation_text.h"
 #include "common/base/shell_quoted.h"
 #include "workers/checkpoint/manifest.h"
 #include "workers/stream/row_source.h"
@@ -40,6 +42,19 @@ std::string ModelPath(const SummaryInput& input) {
 // The run's offline folder of W&B; nothing when it was not asked for or could not be made.
 std::optional<std::string> WandbFolder(const SummaryInput& input) {
   return track::FindWandbRun(input.output_directory + "/wandb", input.run_id);
+}
+
+// Of a classifier, beside the baseline.
+std::string EvaluationLines(const SummaryInput& input) {
+  const std::map<std::string, double>& evaluation = input.outcome.done[0].evaluation;
+  std::string text;
+  for (const char* split : {"tuning", "held_out"}) {
+    const std::string line = EvaluationText(evaluation, split);
+    if (!line.empty())
+      text += Cat("  ", split, ":", std::string(9 - std::strlen(split), ' '), " ", line, "\n");
+  }
+  if (!text.empty()) text += Cat("  report:    ", ModelPath(input), "/evaluation.json\n");
+  return text;
 }
 
 // What the trackers leave to do, and what they could not write.
@@ -98,6 +113,8 @@ Json SummaryJson(const SummaryInput& input) {
                {"model", done ? Json(ModelPath(input)) : Json(nullptr)}};
   json["tokens_trained"] =
       input.outcome.done.empty() ? Json(nullptr) : Json(input.outcome.done[0].tokens_trained);
+  json["evaluation"] =
+      input.outcome.done.empty() ? Json::object() : Json(input.outcome.done[0].evaluation);
   json["wandb_folder"] = WandbFolder(input) ? Json(*WandbFolder(input)) : Json(nullptr);
   json["tracker_failures"] =
       input.outcome.done.empty() ? Json(nullptr) : Json(input.outcome.done[0].tracker_failures);
@@ -124,6 +141,7 @@ std::string SummaryText(const SummaryInput& input) {
   if (figures.tuning_loss.has_value()) {
     text += Cat("  on tuning: ", Fixed(*figures.tuning_loss, 4), " nats a label\n");
   }
+  if (!input.outcome.done.empty()) text += EvaluationLines(input);
   if (!figures.bits_not_guaranteed.empty()) {
     text += Cat("  bits_not_guaranteed: ", figures.bits_not_guaranteed, "\n");
   }

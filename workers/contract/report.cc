@@ -44,6 +44,7 @@ void VisitFields(V& visit, T& report) {
   visit("tracker_failures", report.tracker_failures);
   visit("tracker_failure", report.tracker_failure);
   visit("skipped_steps", report.skipped_steps);
+  visit("evaluation", report.evaluation);
 }
 
 namespace {

@@ -69,6 +69,8 @@ struct DoneReport {
   int64_t tracker_failures = 0;  // rows that TensorBoard or W&B did not take when they came; rank 0
   std::string tracker_failure = "";  // the first of them, in words
   int64_t skipped_steps = 0;         // of the run's whole history, in fp16
+  // Of a classifier, at the end: "held_out_auroc", … (train/classifier_report.h); rank 0.
+  std::map<std::string, double> evaluation = {};
 };
 
 Json ToJson(const StepReport& report);

@@ -107,14 +107,15 @@ Status DocumentMaker::TakePrompt(const StreamSpec& spec) {
   return absl::OkStatus();
 }
 
-StatusOr<int32_t> DocumentMaker::ClassOf(const shard::Subject& subject) const {
+StatusOr<int32_t> ClassOf(const shard::Subject& subject,
+                          const std::vector<std::string>& class_sites) {
   if (!subject.is_case) return 0;
-  if (class_sites_.empty()) return 1;
-  const auto site = std::find(class_sites_.begin(), class_sites_.end(), subject.site);
-  if (site == class_sites_.end()) {
+  if (class_sites.empty()) return 1;
+  const auto site = std::find(class_sites.begin(), class_sites.end(), subject.site);
+  if (site == class_sites.end()) {
     return InvalidArgument("a case without a site, or with one that is no class of this model");
   }
-  return static_cast<int32_t>(site - class_sites_.begin()) + 1;
+  return static_cast<int32_t>(site - class_sites.begin()) + 1;
 }
 
 Status DocumentMaker::Make(uint64_t subject_index, Document* document) {
@@ -133,7 +134,7 @@ Status DocumentMaker::Make(uint64_t subject_index, Document* document) {
     return absl::OkStatus();
   }
   if (document->narrative.dropped) return absl::OkStatus();
-  const StatusOr<int32_t> label = ClassOf(subject_);
+  const StatusOr<int32_t> label = ClassOf(subject_, class_sites_);
   if (!label.ok()) return AddContext(label.status(), where);
   document->label = *label;
   return AddContext(EncodeTruncated(document), where);

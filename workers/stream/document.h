@@ -28,6 +28,11 @@ struct Document {
   uint32_t num_prompt_ids = 0;  // of prompts: those before the answer
 };
 
+// 0 for controls; of cases 1 or, where the classes are sites, 1, 2, … in their order.
+// kInvalidArgument for a case whose site is none of them.
+StatusOr<int32_t> ClassOf(const shard::Subject& subject,
+                          const std::vector<std::string>& class_sites);
+
 // Thread-compatible.
 class DocumentMaker {
  public:
@@ -52,7 +57,6 @@ class DocumentMaker {
  private:
   DocumentMaker() = default;
   Status FindTail(const std::string& tokenizer_sha256);
-  StatusOr<int32_t> ClassOf(const shard::Subject& subject) const;
   Status TakePrompt(const StreamSpec& spec);
   // The ids that `ids` may have beside the prefix and what follows.
   size_t Room() const;

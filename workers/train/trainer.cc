@@ -250,7 +250,20 @@ StatusOr<Json> Trainer::EvaluateAtEnd() {
   if (held_out_rows_ != nullptr) {
     ANAM_ASSIGN_OR_RETURN(held_out, ScoreSplit(*learner_, *group_, *held_out_rows_, options));
   }
-  return EvaluationJson(tuning_scores_, held_out, plan_.training.seed);
+  if (!is_first()) return Json();
+  ANAM_ASSIGN_OR_RETURN(
+      const CohortReport cohort,
+      MakeCohortReport(
+          {.shards_directory = plan_.data.shards_directory,
+           .stream = stream_,
+           .num_classes = learner_->num_classes(),
+           .train_split = plan_.data.train_split,
+           .tuning_split = tuning_rows_ != nullptr ? plan_.data.tuning_split : "",
+           .held_out_split = held_out_rows_ != nullptr ? plan_.data.held_out_split : ""}));
+  return EvaluationJson({.tuning = tuning_scores_,
+                         .held_out = held_out,
+                         .seed = plan_.training.seed,
+                         .cohort = &cohort});
 }
 
 Status Trainer::ReportDone() {

@@ -90,7 +90,8 @@ class Trainer {
   // Whether this is the best evaluation so far: by AUROC where there is one, else by the loss.
   bool TakeBest(const TuningResult& result);
   Status EvaluateTuning();
-  // Classifiers, at the end: evaluation.json of tuning and held_out.
+  // Classifiers, at the end: all ranks score tuning and held_out; the first has evaluation.json,
+  // the others null.
   StatusOr<Json> EvaluateAtEnd();
   int64_t eval_rows() const;
   Status ReportDone();

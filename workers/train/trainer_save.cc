@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "common/io/file.h"
+#include "workers/train/classifier_report.h"
 #include "workers/train/trainer.h"
 #include "workers/train/whole_model_files.h"
 
@@ -97,10 +98,11 @@ Status Trainer::SaveCheckpoint(int64_t epoch, int64_t step_in_epoch) {
 
 Status Trainer::SaveFinalModel() {
   const AliveScope alive(*channel_);
-  Json evaluation;  // on every rank: all of them score
+  Json evaluation;
   if (learner_->num_classes() > 0) {
     ANAM_ASSIGN_OR_RETURN(evaluation, EvaluateAtEnd());
   }
+  done_.evaluation = FiguresOf(evaluation);
   if (is_first()) {
     ANAM_RETURN_IF_ERROR(SettleAll());
     const double seconds = absl::ToDoubleSeconds(clock_.Monotonic() - begin_);

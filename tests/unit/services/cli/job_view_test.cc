@@ -124,6 +124,17 @@ TEST(DescribeText, TellsAllAboutAJob) {
                           Not(HasSubstr("Checkpoints:"))));
 }
 
+TEST(DescribeText, HasWhatAClassifierReachedBesideTheBaseline) {
+  v1::Job job = MadeJob();
+  auto& evaluation = *job.mutable_evaluation();
+  evaluation["held_out_auroc"] = 0.75;
+  evaluation["baseline_held_out_auroc"] = 0.5;
+  const std::string page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone());
+  EXPECT_THAT(page, AllOf(HasSubstr("On held_out:   auroc 0.7500, bag of codes 0.5000\n"),
+                          Not(HasSubstr("On tuning"))));
+  EXPECT_EQ(JobJson(job, false)["evaluation"]["held_out_auroc"], 0.75);
+}
+
 TEST(DescribeText, SaysHowTheCurvesAreSent) {
   v1::Job job = MadeJob();
   EXPECT_THAT(DescribeText(job, {}, MadeNow(), absl::UTCTimeZone()), Not(HasSubstr("W&B")));
