@@ -101,7 +101,7 @@ class Migrating(unittest.TestCase):
                     self.assertIn(NOT_BUILT, done.stdout)
                     refused += 1
         self.assertGreater(works, 8)
-        self.assertGreater(refused, 5)
+        self.assertGreater(refused, 1)
 
     def test_training_wrote_what_the_old_pipeline_wrote(self):
         output = folder / "results/text_based/llm_pretrain"
