@@ -169,12 +169,13 @@ Rows TransitionRows(const v1::Job& job, const Page& page) {
 }  // namespace
 
 std::string DescribeText(const v1::Job& job, const std::vector<v1::Checkpoint>& checkpoints,
-                         absl::Time now, absl::TimeZone zone) {
+                         absl::Time now, absl::TimeZone zone,
+                         const std::vector<double>& tuning_losses) {
   Page page(now, zone);
   AddHead(job, page);
   AddProgress(job, page);
   std::string advice;
-  for (const std::string& line : AdviceOf(job)) advice += Printable(line) + "\n";
+  for (const std::string& line : AdviceOf(job, tuning_losses)) advice += Printable(line) + "\n";
   page.Section("Advice", advice);
   if (job.attempts_size() > 0) page.Section("Attempts", TableText(AttemptRows(job, page, now)));
   if (job.transitions_size() > 0) page.Section("Transitions", TableText(TransitionRows(job, page)));

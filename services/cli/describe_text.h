@@ -14,8 +14,10 @@ class Job;
 
 namespace anamnesis::cli {
 
-// `job` in the full view. Times are shown in `zone`.
+// `job` in the full view. Times are shown in `zone`. `tuning_losses`, of its evaluations in order,
+// are for the advice.
 std::string DescribeText(const v1::Job& job, const std::vector<v1::Checkpoint>& checkpoints,
-                         absl::Time now, absl::TimeZone zone);
+                         absl::Time now, absl::TimeZone zone,
+                         const std::vector<double>& tuning_losses = {});
 
 }  // namespace anamnesis::cli

@@ -12,8 +12,10 @@ class Job;
 
 namespace anamnesis::cli {
 
-// Lines as of config::LineOf, each once. `job` in the full view; of its configuration nothing more
-// is said where this program cannot read it.
-std::vector<std::string> AdviceOf(const v1::Job& job);
+// Lines as of config::LineOf, each once. `job` in the full view; `tuning_losses`: of its
+// evaluations, in order; of its configuration nothing more is said where this program cannot read
+// it.
+std::vector<std::string> AdviceOf(const v1::Job& job,
+                                  const std::vector<double>& tuning_losses = {});
 
 }  // namespace anamnesis::cli

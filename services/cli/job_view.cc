@@ -40,6 +40,8 @@ OrderedJson ProgressJson(const v1::Progress& progress) {
           {"epoch", progress.epoch()},
           {"tokens", progress.tokens()},
           {"tokens_per_second", progress.tokens_per_second()},
+          {"train_seconds", progress.train_seconds()},
+          {"evaluation_seconds", progress.evaluation_seconds()},
           {"eta_seconds",
            progress.has_eta_seconds() ? OrderedJson(progress.eta_seconds()) : OrderedJson()}};
 }
@@ -94,6 +96,20 @@ OrderedJson ValuesJson(const google::protobuf::Map<std::string, double>& values)
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) json[name] = values.at(name);
   return json;
+}
+
+OrderedJson DataJson(const v1::DataFacts& data) {
+  const auto share = [](bool known, double value) {
+    return known ? OrderedJson(value) : OrderedJson();
+  };
+  OrderedJson shares = OrderedJson::array();
+  for (const double part : data.class_shares()) shares.push_back(part);
+  return {{"medical_coverage", share(data.has_medical_coverage(), data.medical_coverage())},
+          {"lab_coverage", share(data.has_lab_coverage(), data.lab_coverage())},
+          {"truncated_token_share",
+           share(data.has_truncated_token_share(), data.truncated_token_share())},
+          {"train_documents", data.train_documents()},
+          {"class_shares", std::move(shares)}};
 }
 
 void AddFullView(const v1::Job& job, OrderedJson& json) {
@@ -173,6 +189,7 @@ OrderedJson JobJson(const v1::Job& job, bool full) {
       {"evaluation", ValuesJson(job.evaluation())},
       {"retry_delay_seconds", nullptr},
       {"notes", OrderedJson::array()}};
+  if (job.has_data()) json["data"] = DataJson(job.data());
   for (const v1::Attempt& attempt : job.attempts()) {
     json["attempts"].push_back(AttemptJson(attempt));
   }

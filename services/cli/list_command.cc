@@ -2,10 +2,11 @@
 // list, get, describe, explain: jobs as they are now.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <map>
 
 #include "absl/time/clock.h"
 #include "anamnesis/v1/checkpoint_service.pb.h"
-#include "anamnesis/v1/job.pb.h"
+#include "anamnesis/v1/job_service.pb.h"
 #include "services/cli/command_line.h"
 #include "services/cli/commands.h"
 #include "services/cli/describe_text.h"
@@ -29,6 +30,27 @@ std::optional<int> ParseOneJob(const char* text, const char* verb, const Words& 
   AddCoordinatorFlag(app, flags.common);
   AddOutputFlag(app, flags.common);
   return ParseWords(app, words);
+}
+
+// Of a step that was evaluated twice the last; what cannot be had is passed over, as it is for
+// advice alone.
+std::vector<double> TuningLosses(Client& client, const v1::Job& job) {
+  std::map<int64_t, double> losses;
+  if (!job.metrics().contains("tuning_loss")) return {};
+  v1::StreamMetricsRequest request;
+  request.set_name(job.name());
+  const Status status = client.StreamMetrics(
+      request,
+      [&](const v1::MetricPoint& point) {
+        const auto loss = point.values().find("tuning_loss");
+        if (loss != point.values().end()) losses[point.step()] = loss->second;
+        return true;
+      },
+      [] { return true; });
+  std::vector<double> in_order;
+  if (!status.ok()) return in_order;
+  for (const auto& [step, loss] : losses) in_order.push_back(loss);
+  return in_order;
 }
 
 }  // namespace
@@ -111,7 +133,8 @@ int RunDescribe(const Words& words) {
     }
     PrintDocument(page, form);
   } else {
-    std::cout << DescribeText(*job, *checkpoints, absl::Now(), absl::LocalTimeZone());
+    std::cout << DescribeText(*job, *checkpoints, absl::Now(), absl::LocalTimeZone(),
+                              TuningLosses(**client, *job));
   }
   return 0;
 }

@@ -88,6 +88,25 @@ class After(unittest.TestCase):
         self.service.cli("cancel", first, "--grace", "0", check=True)
         self.service.wait(first)
 
+    def test_advice_knows_what_preparation_and_run_have_shown(self):
+        short = self.service.root / "short_lookup.csv"
+        lines = (self.data / "medical_lookup.csv").read_text(encoding="utf-8").splitlines()
+        short.write_text("\n".join(lines[:3]) + "\n", encoding="utf-8")
+        job = self.submit("advised", self.base, "--set", "model.max_length=16", "--set",
+                          f"data.medical_lookup_filepath={short}", "--wait")
+        found = self.service.get(job)
+        self.assertGreater(found["data"]["truncated_token_share"], 0.3)
+        self.assertGreater(found["data"]["train_documents"], 20)
+        self.assertAlmostEqual(sum(found["data"]["class_shares"]), 1)
+        self.assertLess(found["data"]["medical_coverage"], 0.6)
+        self.assertGreater(found["data"]["lab_coverage"], 0.9)
+        self.assertGreater(found["progress"]["evaluation_seconds"], 0)
+        self.assertGreater(found["progress"]["train_seconds"], 0)
+        page = self.service.cli("describe", job, check=True).stdout
+        self.assertRegex(page, r": model.max_length: [0-9.]+ % of the tokens are cut off at 16;")
+        self.assertRegex(page, r"warning: data.medical_lookup_filepath: has a term for [0-9.]+ % of the events")
+        self.assertNotIn(": data.lab_lookup_filepath: ", page)
+
     def test_the_end_says_how_the_curves_are_sent(self):
         output = self.service.root / "curves"
         done = self.bert("curves", self.base, "--set", "wandb.enabled=true", "--follow")

@@ -23,6 +23,7 @@ void Reporting::OnStarted(int rank, const Json& message) {
   started.set_steps_executed_before(run_.steps_executed_before);
   for (const int kept : run_.kept_ranks) started.add_kept_ranks(kept);
   for (const std::string& note : run_.notes) started.add_notes(note);
+  *started.mutable_data() = run_.data;
   started.set_bits_not_guaranteed(figures().bits_not_guaranteed);
   session_.Report(std::move(report));
 }

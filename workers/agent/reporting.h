@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "anamnesis/v1/job.pb.h"
 #include "workers/agent/progress.h"
 #include "workers/agent/session.h"
 
@@ -21,6 +22,7 @@ class Reporting : public Progress {
     int64_t num_ranks = 1;
     std::vector<std::string> notes = {};
     std::vector<int> kept_ranks = {};  // whose processes go on from the epoch before
+    v1::DataFacts data = {};
   };
   // All outlive this.
   Reporting(const Run& run, StepCounter* counter, Session& session, gang::Mailbox& mailbox);

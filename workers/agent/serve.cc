@@ -11,6 +11,7 @@
 
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
+#include "workers/agent/data_facts.h"
 #include "workers/agent/machine.h"
 #include "workers/agent/reporting.h"
 #include "workers/agent/reports.h"
@@ -117,6 +118,7 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
     ReportDone(attempt, TrainsWholeModel(checked.config), epoch, {}, session);
     return absl::OkStatus();
   }
+  ANAM_ASSIGN_OR_RETURN(const v1::DataFacts data_facts, MakeDataFacts(checked.data));
   ANAM_ASSIGN_OR_RETURN(StepCounter counter,
                         StepCounter::Create(attempt.output.marker, attempt.record.attempt));
   session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_RENDEZVOUS, {.phase = "loading"}));
@@ -127,7 +129,8 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
                        .logging_steps = checked.config.training.logging_steps,
                        .num_ranks = checked.sizing.ranks,
                        .notes = checked.model.notes,
-                       .kept_ranks = RanksToKeep(attempt, kept)},
+                       .kept_ranks = RanksToKeep(attempt, kept),
+                       .data = data_facts},
                       &counter, session, mailbox);
   gang::Outcome outcome;
   stop.BeginTraining();

@@ -234,8 +234,10 @@ void CountTokens(const Cohort& cohort, const std::vector<uint64_t>& counts,
       coverage.events += counts[i];
       coverage.translated += rendering.translated ? counts[i] : 0;
     }
-    if (coverage.events > 0 && LookupOf(cohort.lookups(), role).size() > 0)
-      summary->coverage.push_back(coverage);
+    if (coverage.events == 0 || LookupOf(cohort.lookups(), role).size() == 0) continue;
+    summary->coverage.push_back(coverage);
+    summary->manifest.lookups.push_back(
+        {Cat(NameOf(role), "_lookup"), coverage.events, coverage.translated});
   }
   for (size_t i = 0; i < counts.size(); ++i) {
     summary->unknown_kinds += cohort.renderings()[i].unknown && counts[i] > 0 ? 1 : 0;
@@ -290,10 +292,10 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
     return FailedPrecondition(data.data_dir,
                               ": the input files changed while they were read; run it again");
   }
+  CountTokens(*cohort, conversion.token_counts(), &summary);
   ANAM_RETURN_IF_ERROR(writer->Commit(summary.manifest));
   summary.bytes = BytesOf(summary.manifest);
   summary.notes = TableNotes(*cohort);
-  CountTokens(*cohort, conversion.token_counts(), &summary);
   summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return summary;
 }

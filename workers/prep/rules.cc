@@ -181,6 +181,21 @@ std::string RuleTableSha256() {
   return Sha256Hex(text);
 }
 
+const char* NameOf(LookupRole role) {
+  switch (role) {
+    case LookupRole::kMedical:
+      return "medical";
+    case LookupRole::kLab:
+      return "lab";
+    case LookupRole::kRegion:
+      return "region";
+    case LookupRole::kTime:
+      return "time";
+    default:
+      return "none";
+  }
+}
+
 const Lookup& LookupOf(const Lookups& lookups, LookupRole role) {
   switch (role) {
     case LookupRole::kMedical:

@@ -17,6 +17,7 @@ struct Lookups {
 };
 
 enum class LookupRole : uint8_t { kNone, kMedical, kLab, kRegion, kTime };
+const char* NameOf(LookupRole role);  // "medical", …
 // Not for kNone.
 const Lookup& LookupOf(const Lookups& lookups, LookupRole role);
 

@@ -8,21 +8,6 @@
 namespace anamnesis::prep {
 namespace {
 
-const char* NameOf(LookupRole role) {
-  switch (role) {
-    case LookupRole::kMedical:
-      return "medical";
-    case LookupRole::kLab:
-      return "lab";
-    case LookupRole::kRegion:
-      return "region";
-    case LookupRole::kTime:
-      return "time";
-    default:
-      return "none";
-  }
-}
-
 std::string Share(uint64_t part, uint64_t whole) {
   return Cat(std::fixed, std::setprecision(1),
              100.0 * static_cast<double>(part) / static_cast<double>(whole), " %");

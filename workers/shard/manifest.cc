@@ -143,6 +143,10 @@ std::string ManifestText(const Manifest& manifest) {
                {"phrases", phrases},
                {"sites", manifest.sites},
                {"splits", splits}};
+  for (const LookupRecord& lookup : manifest.lookups) {
+    json["lookups"].push_back(
+        {{"role", lookup.role}, {"events", lookup.events}, {"translated", lookup.translated}});
+  }
   json["sha256"] = Sha256Hex(Canonical(json));
   return Canonical(json);
 }
@@ -189,6 +193,15 @@ StatusOr<Manifest> ParseManifest(std::string_view text) {
   }
   for (const Json& entry : fields.List("splits")) {
     fields.Merge(SplitFromJson(entry, &manifest.splits.emplace_back()));
+  }
+  if (json.contains("lookups")) {
+    for (const Json& entry : fields.List("lookups")) {
+      Fields lookup(entry);
+      const uint64_t events = lookup.Count("events"), translated = lookup.Count("translated");
+      manifest.lookups.push_back({lookup.Text("role"), events, translated});
+      fields.Merge(lookup.status());
+      if (translated > events) fields.Merge(DataLoss("a lookup has more terms than events"));
+    }
   }
   ANAM_RETURN_IF_ERROR(fields.status());
   return manifest;

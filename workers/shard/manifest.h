@@ -47,6 +47,12 @@ struct SplitRecord {
   std::vector<ShardRecord> shards{};
 };
 
+// How much of the events a lookup is for it has a term for; of all splits together.
+struct LookupRecord {
+  std::string role{};  // medical_lookup, lab_lookup, region_lookup, time_lookup
+  uint64_t events = 0, translated = 0;
+};
+
 struct Manifest {
   std::string code_version{};
   std::string digest{};
@@ -56,6 +62,7 @@ struct Manifest {
   uint64_t num_phrases = 0;
   std::vector<std::string> sites{};
   std::vector<SplitRecord> splits{};
+  std::vector<LookupRecord> lookups{};  // that were asked; none in sets of older programs
 };
 
 // The bytes of manifest.json.

@@ -135,6 +135,34 @@ TEST(DescribeText, HasWhatAClassifierReachedBesideTheBaseline) {
   EXPECT_EQ(JobJson(job, false)["evaluation"]["held_out_auroc"], 0.75);
 }
 
+TEST(DescribeText, AdvisesByWhatTheRunHasShown) {
+  v1::Job job = MadeJob();
+  job.mutable_spec()->set_config_yaml(config::kSmall);
+  v1::DataFacts& data = *job.mutable_data();
+  data.set_medical_coverage(0.59);
+  data.set_lab_coverage(0.6);
+  data.set_truncated_token_share(0.31);
+  job.mutable_progress()->set_train_seconds(79);
+  job.mutable_progress()->set_evaluation_seconds(21);
+  std::string page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone());
+  EXPECT_THAT(page, AllOf(HasSubstr("data.medical_lookup_filepath: "),
+                          Not(HasSubstr("data.lab_lookup_filepath: ")),
+                          HasSubstr(" of the tokens are cut off at "),
+                          HasSubstr(" of the time is evaluation")));
+  data.set_medical_coverage(0.6);
+  data.set_truncated_token_share(0.3);
+  job.mutable_progress()->set_train_seconds(80);
+  job.mutable_progress()->set_evaluation_seconds(20);
+  page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone());
+  EXPECT_THAT(page, AllOf(Not(HasSubstr("lookup_filepath: ")), Not(HasSubstr("cut off at")),
+                          Not(HasSubstr("is evaluation"))));
+  page = DescribeText(job, {}, MadeNow(), absl::UTCTimeZone(), {1, 1.1, 1});
+  EXPECT_THAT(page, HasSubstr("of 3 evaluations"));
+  const OrderedJson json = JobJson(job, false);
+  EXPECT_EQ(json["data"]["medical_coverage"], 0.6);
+  EXPECT_EQ(json["progress"]["evaluation_seconds"], 20);
+}
+
 TEST(DescribeText, SaysHowTheCurvesAreSent) {
   v1::Job job = MadeJob();
   EXPECT_THAT(DescribeText(job, {}, MadeNow(), absl::UTCTimeZone()), Not(HasSubstr("W&B")));

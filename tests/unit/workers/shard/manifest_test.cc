@@ -37,6 +37,20 @@ TEST(Manifest, IsTheSameTextAfterParsing) {
   EXPECT_EQ(manifest->inputs[1].role, "train");
 }
 
+TEST(Manifest, HasHowMuchTheLookupsCoverOrNothingOfIt) {
+  EXPECT_EQ(ManifestText(MadeManifest()).find("lookups"), std::string::npos);
+  Manifest manifest = MadeManifest();
+  manifest.lookups = {{"medical_lookup", 8, 6}, {"lab_lookup", 1, 0}};
+  const StatusOr<Manifest> read = ParseManifest(ManifestText(manifest));
+  ASSERT_TRUE(read.ok()) << read.status();
+  ASSERT_EQ(read->lookups.size(), 2u);
+  EXPECT_EQ(read->lookups[0].role, "medical_lookup");
+  EXPECT_EQ(read->lookups[0].events, 8u);
+  EXPECT_EQ(read->lookups[0].translated, 6u);
+  manifest.lookups[1].translated = 2;
+  EXPECT_EQ(ParseManifest(ManifestText(manifest)).status().code(), absl::StatusCode::kDataLoss);
+}
+
 TEST(Manifest, ShowsAChangeOfAnyByte) {
   const std::string text = ManifestText(MadeManifest());
   for (size_t i = 0; i < text.size(); ++i) {
