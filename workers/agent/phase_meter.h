@@ -31,6 +31,12 @@ class PhaseMeter {
       : clock_(clock), pause_(pause), sink_(std::move(sink)) {}
 
   void Tell(const std::string& phase, uint64_t done, uint64_t total);
+  // Tell as a function, which this outlives.
+  OnPhase AsOnPhase() {
+    return [this](const std::string& phase, uint64_t done, uint64_t total) {
+      Tell(phase, done, total);
+    };
+  }
 
  private:
   const Clock& clock_;

@@ -24,10 +24,7 @@ void PrintPhase(const PhaseView& view) {
 
 Status Run(const RunOptions& options) {
   PhaseMeter meter(Clock::System(), kLinePause, PrintPhase);
-  const auto on_phase = [&](const std::string& phase, uint64_t done, uint64_t total) {
-    meter.Tell(phase, done, total);
-  };
-  ANAM_ASSIGN_OR_RETURN(const Checked checked, CheckAll(options, on_phase));
+  ANAM_ASSIGN_OR_RETURN(const Checked checked, CheckAll(options, meter.AsOnPhase()));
   ANAM_ASSIGN_OR_RETURN(const Attempt attempt, OpenAttempt(options, checked));
   if (attempt.complete) {
     const checkpoint::FinalModel final_model =

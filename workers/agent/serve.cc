@@ -106,10 +106,7 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
     PhaseMeter meter(Clock::System(), kPhasePause, [&](const PhaseView& view) {
       session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, view));
     });
-    const auto on_phase = [&](const std::string& phase, uint64_t done, uint64_t total) {
-      meter.Tell(phase, done, total);
-    };
-    ANAM_ASSIGN_OR_RETURN(kept->checked, CheckAll(options, on_phase));
+    ANAM_ASSIGN_OR_RETURN(kept->checked, CheckAll(options, meter.AsOnPhase()));
   }
   const Checked& checked = *kept->checked;
   ANAM_ASSIGN_OR_RETURN(Attempt attempt, OpenAttempt(options, checked));

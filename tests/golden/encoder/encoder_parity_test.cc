@@ -249,7 +249,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, EncoderParity, testing::ValuesIn(kCases),
 std::string SaveForOracle(const std::string& name, TrainableEncoder* model) {
   const Tensors golden = ReadAll(golden::EncoderGoldens() + "/" + name + "/0.safetensors");
   const bool lora = model->parameters().front().name.starts_with("base_model.");
-  const std::string scratch = golden::EncoderScratch("saved-" + name + (lora ? "-lora" : ""));
+  const std::string scratch = golden::ScratchDirectory("saved-" + name + (lora ? "-lora" : ""));
   EXPECT_TRUE(model->Save(scratch).ok());
   const at::Tensor logits =
       model->Logits(BatchOf(golden, model->config())).to(at::kFloat).contiguous();
@@ -295,7 +295,7 @@ TEST(Saved, ClassifiersAndAdaptersReopenWithEqualLogitsAndTheSameBytes) {
   for (const std::string& name : kCases) arguments.append(SaveWhole(name)).append(" ");
   for (const std::string& name : kFamilies) arguments.append(SaveAdapter(name)).append(" ");
   int status = 0;
-  const std::string output = golden::RunEncoderOracle("encoder_opens.py", arguments, &status);
+  const std::string output = golden::RunOracle("encoder/encoder_opens.py", arguments, &status);
   ASSERT_EQ(status, 0) << output;
   const std::string kMark = "largest difference ";
   size_t num_opened = 0;

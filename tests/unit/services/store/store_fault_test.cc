@@ -2,7 +2,6 @@
 // What is left after a crash, on a full or failing disk, and of a damaged file.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 
 #include "common/io/file.h"
 #include "services/store/sqlite.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/unit/services/store/faulty_disk.h"
 #include "tests/unit/services/store/store_support.h"
@@ -153,28 +153,6 @@ TEST(StoreFault, AFailedCopyOfTheWalIntoTheDatabaseCostsNothing) {
   disk.FailWritesOfDatabase(false);
   EXPECT_EQ(IdsIn(*OpenOk(path)), (std::vector<int64_t>{1, 2}));
 }
-
-// No file may grow beyond it, as on a full disk, while it lives.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t limit_bytes) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    rlimit limit = before_;
-    limit.rlim_cur = limit_bytes;
-    handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-
- private:
-  rlimit before_{};
-  void (*handler_)(int) = nullptr;
-};
 
 TEST(StoreFault, AFullDiskIsSaidAndNothingIsLost) {
   const TemporaryFolder folder;

@@ -6,8 +6,8 @@
 
 #include <filesystem>
 
+#include "tests/support/small_disk.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/workers/track/small_disk.h"
 
 namespace anamnesis::track {
 namespace {

@@ -7,8 +7,8 @@
 #include <filesystem>
 
 #include "tests/support/fake_clock.h"
+#include "tests/support/small_disk.h"
 #include "tests/support/temporary_folder.h"
-#include "tests/unit/workers/track/small_disk.h"
 #include "tests/unit/workers/track/wandb_support.h"
 
 namespace anamnesis::track {

@@ -9,7 +9,7 @@
 #include <csignal>
 #include <string>
 
-namespace anamnesis::track {
+namespace anamnesis {
 
 // No file may grow beyond it while it lives.
 class FileSizeLimit {
@@ -68,4 +68,4 @@ class NotRoot {
   bool done_ = false;
 };
 
-}  // namespace anamnesis::track
+}  // namespace anamnesis
