@@ -130,7 +130,9 @@ Json Resolve(Task task, const JobConfig& config, const Entries& entries) {
 
 std::vector<std::string> NotesOf(const JobConfig& config) {
   std::vector<std::string> notes;
-  if (config.task != Task::kFinetuneBert && config.training.framework == "unsloth") {
+  const bool trains_llm = config.task == Task::kPretrainLlm || config.task == Task::kFinetuneLlm ||
+                          config.task == Task::kClassifyLlm;
+  if (trains_llm && config.training.framework == "unsloth") {
     notes.push_back(
         "training.framework: unsloth runs the reference engine until the fused engine is built; "
         "manifests say engine: reference");

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kWorker = "anamnesis-worker";
 constexpr std::string_view kPrep = "anamnesis-prep";
+constexpr std::string_view kRank = "anamnesis-rank";
 
 constexpr std::string_view kCoordinator = "anamnesis-coordinator";
 
@@ -46,6 +47,7 @@ constexpr Verb kVerbs[] = {
     {"prepare", kHere, "Turn raw data into shards, here and now", nullptr, kPrep},
     {"validate", kHere, "Check raw data, a configuration or shards", nullptr, kPrep},
     {"render", kHere, "Print narratives", nullptr, kPrep},
+    {"merge", kHere, "Merge an adapter into its base: a plain Hugging Face model", nullptr, kRank},
     {"pull", kHere, "Fetch a model of the hub into this machine's cache", RunPull},
     {"config", kHere, "Explain, export and check configuration keys", RunConfigCommand},
     {"version", kAbout, "Print the version"},
@@ -57,7 +59,6 @@ constexpr Verb kVerbs[] = {
     {"audit", "", ""},
     {"predict", "", ""},
     {"generate", "", ""},
-    {"merge", "", ""},
     {"estimate", "", ""},
     {"report", "", ""},
     {"compare", "", ""},

@@ -187,4 +187,5 @@ def main():
     save_file(mixed, os.path.join(out, "mixed.safetensors"), metadata={"format": "pt"})
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -35,8 +35,8 @@ COMMON = {"--coordinator", "--output", "--follow"}
 
 class Document(unittest.TestCase):
     def test_the_flags_are_those_of_the_help(self):
-        for command in ("run", "synth", "prepare", "validate", "render", "pull", "config explain", "config schema",
-                        "config check"):
+        for command in ("run", "synth", "prepare", "validate", "render", "merge", "pull", "config explain",
+                        "config schema", "config check"):
             with self.subTest(command):
                 self.assertEqual(flags_of_document(command), flags_of_help(command))
 

@@ -2,10 +2,12 @@
 """`anamnesis run` with real ranks: equal bits on any number of them, kills, resumes, interrupts. Prints counts and
 digests, never text of a data set."""
 
+import json
 import math
 import os
 import shutil
 import signal
+import subprocess
 import unittest
 
 import run_support as support
@@ -230,6 +232,42 @@ class Breaks(unittest.TestCase):
         os.kill(run.ranks()[1], signal.SIGSTOP)
         self.assertEqual(run.end(), 7)
         self.assertIn("rank 1 sent nothing for too long", "".join(run.lines))
+
+
+class Merges(unittest.TestCase):
+    def merge(self, adapter, out, *options):
+        return subprocess.run([support.BIN / "anamnesis", "merge", adapter, "--out", out, *options],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def test_a_final_model_is_merged_into_its_base_and_no_other(self):
+        run = Reference.get()[2]
+        adapter, out = run["output"] / "final_model", place.root / "merged"
+        done = self.merge(adapter, out)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines()[-1], str(out))
+        report = support.read_json(out / "merge.json")
+        self.assertEqual(report["base_sha256"], run["manifest"]["base_model_sha256"])
+        self.assertEqual(report["adapter_sha256"], run["sha256"])
+        self.assertLessEqual(report["parity"]["relative"], report["parity"]["tolerance"])
+        self.assertTrue((out / "tokenizer.json").exists())
+        other = place.root / "other-base"
+        shutil.copytree(place.base, other)
+        config = support.read_json(other / "config.json") | {"rope_theta": 5e5}
+        (other / "config.json").write_text(json.dumps(config))
+        done = self.merge(adapter, place.root / "foreign", "--base", other)
+        self.assertEqual(done.returncode, 6)
+        self.assertIn("trained on another base", done.stderr)
+        self.assertEqual(list(place.root.glob("foreign*")), [])
+
+    def test_a_damaged_adapter_is_named(self):
+        adapter = place.root / "damaged-adapter"
+        shutil.copytree(Reference.get()[2]["output"] / "final_model", adapter)
+        path = adapter / "adapter_model.safetensors"
+        path.write_bytes(path.read_bytes()[:-4] + b"????")
+        done = self.merge(adapter, place.root / "never")
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("adapter_model.safetensors", done.stderr)
+        self.assertFalse((place.root / "never").exists())
 
 
 class Resumes(unittest.TestCase):

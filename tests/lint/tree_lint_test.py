@@ -10,7 +10,8 @@ import subprocess
 import unittest
 
 ROOT = pathlib.Path(os.environ["ANAMNESIS_SOURCE_DIR"])
-TORCH_FOLDERS = {"model", "adapter", "encoder", "quant", "kernels", "collective", "train", "checkpoint", "infer"}
+TORCH_FOLDERS = {"model", "adapter", "encoder", "quant", "kernels", "collective", "train", "checkpoint", "infer",
+                 "merge"}
 TORCH_INCLUDE = re.compile(r"^(torch|ATen|c10)/")
 RPC_INCLUDE = re.compile(r"^(grpc|grpcpp|google/protobuf)/")
 RPC_FOLDERS = ("services/coordinator/", "services/cli/", "services/launch/", "workers/agent/", "common/rpc/")

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <vector>
 
-#include "common/base/sha256.h"
 #include "common/io/file.h"
 #include "workers/adapter/targets.h"
 #include "workers/agent/starting_point.h"
@@ -134,7 +133,7 @@ StatusOr<ModelStage> CheckModel(const config::JobConfig& config, const hub::HubA
                         CheckWeights(weights, expected, config.training.load_in_4bit));
   ANAM_ASSIGN_OR_RETURN(const std::string digest, model::ModelDigest(directory));
   // A run resumes on the same weights only: in 4 bits they are others.
-  const std::string packed_digest = Sha256Hex(digest + "\nnf4\n");
+  const std::string packed_digest = model::PackedDigest(digest);
   stage.plan.sha256 = stage.plan.quantisation == "nf4" ? packed_digest : digest;
   if (config.model.max_length > shape.max_position_embeddings) {
     return InvalidArgument("model.max_length: ", config.model.max_length, ", but ", directory,

@@ -36,18 +36,6 @@ Status RemoveFolder(const std::string& path) {
   return absl::OkStatus();
 }
 
-Status CopyTokenizer(const std::string& model_directory, const std::string& staging) {
-  for (const char* name : kTokenizerFiles) {
-    const std::string source = model_directory + "/" + name;
-    if (!PathExists(source)) continue;
-    ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(source));
-    ANAM_RETURN_IF_ERROR(WriteFileDurably(staging + "/" + name, content));
-  }
-  if (!text::NeedsTokenizerJson(model_directory)) return absl::OkStatus();
-  ANAM_ASSIGN_OR_RETURN(const text::TokenizerJson json, text::ReadTokenizerJson(model_directory));
-  return WriteFileDurably(staging + "/tokenizer.json", json.content);
-}
-
 StatusOr<std::vector<FileEntry>> HashFiles(const std::string& directory) {
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(directory));
   std::vector<FileEntry> files;
@@ -139,6 +127,18 @@ void Discard(const Staged& staged) {
   // Why it is discarded counts more than a failed cleanup; the next start removes what is left.
   std::error_code ignored;
   std::filesystem::remove_all(staged.staging, ignored);
+}
+
+Status CopyTokenizer(const std::string& model_directory, const std::string& to) {
+  for (const char* name : kTokenizerFiles) {
+    const std::string source = model_directory + "/" + name;
+    if (!PathExists(source)) continue;
+    ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(source));
+    ANAM_RETURN_IF_ERROR(WriteFileDurably(to + "/" + name, content));
+  }
+  if (!text::NeedsTokenizerJson(model_directory)) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const text::TokenizerJson json, text::ReadTokenizerJson(model_directory));
+  return WriteFileDurably(to + "/tokenizer.json", json.content);
 }
 
 StatusOr<Manifest> OpenVerified(const std::string& directory) {

@@ -49,6 +49,10 @@ Status Publish(const Staged& staged);
 // Removes it, the commit being refused.
 void Discard(const Staged& staged);
 
+// Copies what stock tools need to use a model's tokenizer; a tokenizer.json that is not there is
+// built (workers/text/tokenizer_json.h).
+Status CopyTokenizer(const std::string& model_directory, const std::string& to);
+
 // The manifest of a checkpoint all of whose files are as they were written. kNotFound, kDataLoss.
 StatusOr<Manifest> OpenVerified(const std::string& directory);
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/model/bnb_layout.h"
 
+#include "common/base/sha256.h"
+
 namespace anamnesis::model {
 namespace {
 
@@ -54,6 +56,8 @@ Status AddParts(const WeightFiles& files, const ExpectedTensor& weight,
 }
 
 }  // namespace
+
+std::string PackedDigest(const std::string& sha256) { return Sha256Hex(sha256 + "\nnf4\n"); }
 
 StatusOr<bool> IsBnbQuantised(const WeightFiles& files, const std::string& weight) {
   if (files.Find(weight + ".quant_state.bitsandbytes__fp4") != nullptr) {

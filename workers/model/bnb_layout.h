@@ -17,6 +17,10 @@ inline constexpr char kBnbQuantMap[] = ".quant_map";
 inline constexpr char kBnbNestedAbsmax[] = ".nested_absmax";
 inline constexpr char kBnbNestedQuantMap[] = ".nested_quant_map";
 
+// The digest of a base whose ModelDigest is `sha256` and whose linear layers are held in NF4: a run
+// resumes on the same weights only, and in 4 bits they are others.
+std::string PackedDigest(const std::string& sha256);
+
 // Whether the files hold the weight quantised. kUnimplemented: as fp4.
 StatusOr<bool> IsBnbQuantised(const WeightFiles& files, const std::string& weight);
 

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "common/base/status.h"
+#include "workers/merge/command.h"
 #include "workers/model/config.h"
 #include "workers/model/weight_files.h"
 #include "workers/train/rank_channel.h"
@@ -24,6 +25,7 @@ namespace {
 constexpr char kUsage[] =
     "usage: anamnesis-rank PLAN.json [--channel-fd N]\n"
     "       anamnesis-rank --check-model DIR\n"
+    "       anamnesis-rank merge ADAPTER_DIR --out DIR\n"
     "Trains what PLAN.json says (docs/formats/plan.md), or checks that DIR holds a model that can "
     "be trained.\n"
     "Example: anamnesis-rank out/.anamnesis/plan-rank-0.json\n";
@@ -60,6 +62,7 @@ int Main(int argc, char** argv) {
     std::fputs(kUsage, stdout);
     return 0;
   }
+  if (first == "merge") return merge::RunMerge(argc - 1, argv + 1);
   if (first == "--check-model") {
     return argc == 3 ? train::ReportEnd(CheckModel(argv[2]), nullptr) : Usage();
   }
