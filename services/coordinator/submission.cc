@@ -72,6 +72,7 @@ Status CheckRoots(const config::JobConfig& config, const std::string& working_di
   if (!IsDirectory(model) && !IsPath(config.model.model_name)) model.clear();
   const std::pair<const char*, const std::string&> paths[] = {
       {"model.model_name", model},
+      {"model.pretrained_checkpoint", config.model.pretrained_checkpoint},
       {"training.output_dir", config.training.output_dir},
       {"data.data_dir", config.data.data_dir},
       {"data.vocab_filepath", config.data.vocab_filepath},

@@ -2,6 +2,7 @@
 """submit --after: a job that follows another, with the model that this one writes as its base."""
 
 import json
+import subprocess
 import unittest
 
 import bert_support
@@ -10,6 +11,9 @@ import service_support as support
 
 CONFIG = run_support.SOURCE / "configs/jobs/fine-tune-bert.yaml"
 LONG = ("--set", "training.epochs=400")
+PRETRAIN = run_support.SOURCE / "configs/jobs/llm_pretrain.yaml"
+SMALL_LLM = ("model.max_length=256", "training.epochs=1", "training.learning_rate=2e-3", "training.warmup_steps=1",
+             "training.load_in_4bit=false", "training.bf16=false", "wandb.enabled=false", "training.logging_steps=1")
 
 
 class After(unittest.TestCase):
@@ -32,6 +36,28 @@ class After(unittest.TestCase):
         done = self.bert(name, base, *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout.strip()
+
+    def test_workflow_2_is_one_submission(self):
+        cohort = self.service.root / "cohort"
+        subprocess.run([run_support.BIN / "anamnesis", "synth", "--out", cohort, "--subjects", "40"], check=True,
+                       capture_output=True, timeout=120)
+        pretrained, tuned = self.service.root / "pretrained", self.service.root / "tuned"
+
+        def submit(task, output, *options):
+            words = bert_support.overrides(cohort / "base", cohort, output, *SMALL_LLM)
+            return self.service.cli("submit", "--task", task, PRETRAIN, *words, *options, check=True).stdout.strip()
+
+        first = submit("pretrain_llm", pretrained)
+        second = submit("finetune_llm", tuned, "--after", first, "--set",
+                        f"model.pretrained_checkpoint={pretrained / 'final_model'}")
+        found = self.service.wait(second)
+        self.assertEqual(found["state"], "succeeded", found["message"])
+
+        def first_loss(output):
+            history = run_support.read_json(output / "final_model/trainer_state.json")["log_history"]
+            return next(row["loss"] for row in history if "loss" in row)
+
+        self.assertLess(first_loss(tuned), first_loss(pretrained) - 0.1)
 
     def json(self, *words):
         return json.loads(self.service.cli(*words, "-o", "json", check=True).stdout)

@@ -127,8 +127,10 @@ class Roots : public ::testing::Test {
     EXPECT_NE(status.code(), absl::StatusCode::kInvalidArgument) << status;
     return status.code();
   }
-  Status StatusOf(const std::vector<std::string>& overrides) const {
+  Status StatusOf(const std::vector<std::string>& overrides,
+                  const std::string& task = "pretrain_llm") const {
     v1::CreateJobRequest request = Request();
+    request.mutable_spec()->set_task(task);
     for (const char* path :
          {"training.output_dir", "data.data_dir", "data.vocab_filepath", "data.labels_filepath"}) {
       request.mutable_spec()->add_overrides(Cat(path, "=", folder_.File("allowed/"), path));
@@ -175,6 +177,14 @@ TEST_F(Roots, AModelThatAnEarlierJobIsToWriteLiesBeneathThemToo) {
     EXPECT_EQ(CodeOf({Cat("model.model_name=", path)}), absl::StatusCode::kPermissionDenied)
         << path;
   }
+}
+
+TEST_F(Roots, ACheckpointToStartFromLiesBeneathThemToo) {
+  const auto status_of = [this](const std::string& path) {
+    return StatusOf({Cat("model.pretrained_checkpoint=", path)}, "finetune_llm");
+  };
+  EXPECT_TRUE(status_of("allowed/first/final_model").ok());
+  EXPECT_TRUE(absl::IsPermissionDenied(status_of("secret/first/final_model")));
 }
 
 }  // namespace
