@@ -40,6 +40,10 @@ class Document(unittest.TestCase):
             with self.subTest(command):
                 self.assertEqual(flags_of_document(command), flags_of_help(command))
 
+    def test_the_flags_of_inference_are_those_of_the_help(self):
+        if (BIN / "anamnesis-rank").exists():  # not built without Torch
+            self.assertEqual(flags_of_document("generate"), flags_of_help("generate"))
+
     def test_the_flags_of_the_service_are_those_of_the_help(self):
         for command in ("up", "down", "submit", "list", "get", "describe", "explain", "wait", "watch", "logs", "metrics", "cancel",
                         "pause", "resume", "checkpoint list", "checkpoint verify"):

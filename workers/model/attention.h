@@ -41,8 +41,20 @@ at::Tensor SegmentAttention(const at::Tensor& q_THE, const at::Tensor& k_TKE,
                             const at::Tensor& v_TKE, const std::vector<int64_t>& segment_lengths,
                             const AttentionShape& shape, WindowMasks* masks);
 
+// softmax(scale · q kᵀ) v of one sequence whose last N of S positions are the queries, each of
+// which sees itself and what is before it (or the window's part of it). q [N, H, E], k and v [S, K,
+// E] → [N, H · E]. With a soft cap the scores of all heads exist at once, in fp32.
+at::Tensor LastQueriesAttention(const at::Tensor& q_NHE, const at::Tensor& k_SKE,
+                                const at::Tensor& v_SKE, const AttentionShape& shape);
+
+// What attention mixes: queries and keys rotated.
+struct Projected {
+  at::Tensor q_THE, k_TKE, v_TKE;
+};
+
 // A layer's attention block. Thread-compatible.
 struct Attention {
+  Projected Project(const at::Tensor& x_TD, const RopeAngles& angles) const;
   // x [T, D] → [T, D]; the residual is the caller's.
   at::Tensor Forward(const at::Tensor& x_TD, const RopeAngles& angles,
                      const std::vector<int64_t>& segment_lengths, WindowMasks* masks) const;

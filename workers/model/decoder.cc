@@ -43,11 +43,12 @@ at::Tensor Decoder::Hidden(const PackedBatch& batch) const {
   pass->segment_lengths = batch.segment_lengths;
   at::Tensor hidden_TD = Embedded(batch.ids_T);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const bool local = config_.flags.local_rope && config_.WindowOf(static_cast<int64_t>(i)) > 0;
-    const auto layer = [this, i, local, pass](const at::Tensor& x_TD) {
-      return Layer(i, x_TD, local ? pass->local_angles : pass->angles, pass->segment_lengths,
-                   &pass->masks);
+    const Attend attend = [local = IsLocal(i), pass](const Attention& attention,
+                                                     const at::Tensor& x_TD) {
+      return attention.Forward(x_TD, local ? pass->local_angles : pass->angles,
+                               pass->segment_lengths, &pass->masks);
     };
+    const auto layer = [this, i, attend](const at::Tensor& x_TD) { return Layer(i, x_TD, attend); };
     // A frozen layer below the first trained one has no backward pass.
     const bool trains = hidden_TD.requires_grad() || HasOperation(layers_[i]);
     hidden_TD = checkpoint_layers_ && trains ? Recomputed(hidden_TD, layer) : layer(hidden_TD);
@@ -62,12 +63,15 @@ bool Decoder::HasOperation(const DecoderLayer& layer) const {
          has(layer.mlp.out);
 }
 
-at::Tensor Decoder::Layer(size_t index, const at::Tensor& hidden_TD, const RopeAngles& angles,
-                          const std::vector<int64_t>& segment_lengths, WindowMasks* masks) const {
+bool Decoder::IsLocal(size_t index) const {
+  return config_.flags.local_rope && config_.WindowOf(static_cast<int64_t>(index)) > 0;
+}
+
+at::Tensor Decoder::Layer(size_t index, const at::Tensor& hidden_TD, const Attend& attend) const {
   const DecoderLayer& layer = layers_[index];
   const int64_t site = 1 + 2 * static_cast<int64_t>(index);
   const at::Tensor x_TD = layer.input_norm.Forward(hidden_TD);
-  at::Tensor mixed_TD = layer.attention.Forward(x_TD, angles, segment_lengths, masks);
+  at::Tensor mixed_TD = attend(layer.attention, x_TD);
   if (layer.post_attention_norm.exists()) mixed_TD = layer.post_attention_norm.Forward(mixed_TD);
   mixed_TD = Dropped(mixed_TD, site, config_.resid_pdrop);
   if (config_.flags.parallel_block) {

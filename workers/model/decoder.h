@@ -9,6 +9,7 @@
 
 #include <ATen/ATen.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -80,10 +81,14 @@ class Decoder {
 
  private:
   friend class DecoderLoader;
+  friend class CachedDecoder;
+  // A layer's attention block on its normed input [T, D] → [T, D].
+  using Attend = std::function<at::Tensor(const Attention& attention, const at::Tensor& x_TD)>;
   Decoder() = default;
   at::Tensor Embedded(const at::Tensor& ids_T) const;
-  at::Tensor Layer(size_t index, const at::Tensor& hidden_TD, const RopeAngles& angles,
-                   const std::vector<int64_t>& segment_lengths, WindowMasks* masks) const;
+  at::Tensor Layer(size_t index, const at::Tensor& hidden_TD, const Attend& attend) const;
+  // Whether the layer turns its queries and keys by local_rope_.
+  bool IsLocal(size_t index) const;
   bool HasOperation(const DecoderLayer& layer) const;
   at::Tensor Dropped(const at::Tensor& x_TD, int64_t site, double p) const;
 

@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "common/base/status.h"
+#include "workers/infer/generate_command.h"
 #include "workers/merge/command.h"
 #include "workers/model/config.h"
 #include "workers/model/weight_files.h"
@@ -26,6 +27,7 @@ constexpr char kUsage[] =
     "usage: anamnesis-rank PLAN.json [--channel-fd N]\n"
     "       anamnesis-rank --check-model DIR\n"
     "       anamnesis-rank merge ADAPTER_DIR --out DIR\n"
+    "       anamnesis-rank generate MODEL_DIR --prompt TEXT|-\n"
     "Trains what PLAN.json says (docs/formats/plan.md), or checks that DIR holds a model that can "
     "be trained.\n"
     "Example: anamnesis-rank out/.anamnesis/plan-rank-0.json\n";
@@ -63,6 +65,7 @@ int Main(int argc, char** argv) {
     return 0;
   }
   if (first == "merge") return merge::RunMerge(argc - 1, argv + 1);
+  if (first == "generate") return infer::RunGenerate(argc - 1, argv + 1);
   if (first == "--check-model") {
     return argc == 3 ? train::ReportEnd(CheckModel(argv[2]), nullptr) : Usage();
   }
