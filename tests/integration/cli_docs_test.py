@@ -35,14 +35,15 @@ COMMON = {"--coordinator", "--output", "--follow"}
 
 class Document(unittest.TestCase):
     def test_the_flags_are_those_of_the_help(self):
-        for command in ("run", "synth", "prepare", "validate", "render", "merge", "pull", "config explain",
+        for command in ("run", "predict", "synth", "prepare", "validate", "render", "pull", "config explain",
                         "config schema", "config check"):
             with self.subTest(command):
                 self.assertEqual(flags_of_document(command), flags_of_help(command))
 
     def test_the_flags_of_inference_are_those_of_the_help(self):
         if (BIN / "anamnesis-rank").exists():  # not built without Torch
-            self.assertEqual(flags_of_document("generate"), flags_of_help("generate"))
+            for command in ("generate", "merge"):
+                self.assertEqual(flags_of_document(command), flags_of_help(command))
 
     def test_the_flags_of_the_service_are_those_of_the_help(self):
         for command in ("up", "down", "submit", "list", "get", "describe", "explain", "wait", "watch", "logs", "metrics", "cancel",

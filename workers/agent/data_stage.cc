@@ -79,38 +79,6 @@ stream::StreamSpec MakeStreamSpec(const config::JobConfig& config,
   return spec;
 }
 
-// "progress PHASE DONE TOTAL", as `ensure --progress` says it.
-bool TakeProgress(const std::string& line, const OnPhase& on_phase) {
-  std::istringstream words(line);
-  std::string word, phase;
-  uint64_t done = 0, total = 0;
-  if (!(words >> word >> phase >> done >> total) || word != "progress") return false;
-  if (on_phase) on_phase(phase, done, total);
-  return true;
-}
-
-StatusOr<std::string> EnsureShards(const RunOptions& options,
-                                   const std::vector<std::string>& splits,
-                                   const std::string& data_directory, const OnPhase& on_phase) {
-  std::string list;
-  for (const std::string& split : splits) list += Cat(list.empty() ? "" : ",", split);
-  ANAM_ASSIGN_OR_RETURN(const std::string program, SiblingProgram("anamnesis-prep"));
-  std::vector<std::string> argv = {program, "ensure",     options.config_path, "--splits",
-                                   list,    "--data-dir", data_directory,      "--progress"};
-  for (const std::string& text : options.overrides) {
-    if (!text.starts_with("data.")) continue;  // prep reads `data` alone
-    argv.push_back("--set");
-    argv.push_back(text);
-  }
-  ANAM_ASSIGN_OR_RETURN(std::string output,
-                        RunToEnd(argv, "anamnesis-prep ensure", [&](const std::string& line) {
-                          return TakeProgress(line, on_phase);
-                        }));
-  while (!output.empty() && output.back() == '\n') output.pop_back();
-  if (!IsDirectory(output)) return Internal("anamnesis-prep ensure did not print a directory");
-  return output;
-}
-
 // One digest for the subjects of the splits that are read: of a line "SPLIT DIGEST" each.
 StatusOr<std::string> SubjectHashesDigest(const std::string& shards,
                                           const std::vector<std::string>& splits) {
@@ -159,15 +127,49 @@ Status CountSteps(const config::JobConfig& config, int64_t rows_per_step, DataSt
 
 }  // namespace
 
+bool TakeProgress(const std::string& line, const OnPhase& on_phase) {
+  std::istringstream words(line);
+  std::string word, phase;
+  uint64_t done = 0, total = 0;
+  if (!(words >> word >> phase >> done >> total) || word != "progress") return false;
+  if (on_phase) on_phase(phase, done, total);
+  return true;
+}
+
+StatusOr<std::string> EnsureShards(const ShardsWanted& wanted, const OnPhase& on_phase) {
+  std::string list;
+  for (const std::string& split : wanted.splits) list += Cat(list.empty() ? "" : ",", split);
+  ANAM_ASSIGN_OR_RETURN(const std::string program, SiblingProgram("anamnesis-prep"));
+  std::vector<std::string> argv = {program, "ensure",     wanted.config_path,    "--splits",
+                                   list,    "--data-dir", wanted.data_directory, "--progress"};
+  if (wanted.unlabelled) argv.push_back("--unlabelled");
+  for (const std::string& text : wanted.overrides) {
+    if (!text.starts_with("data.")) continue;  // prep reads `data` alone
+    argv.push_back("--set");
+    argv.push_back(text);
+  }
+  ANAM_ASSIGN_OR_RETURN(std::string output,
+                        RunToEnd(argv, "anamnesis-prep ensure", [&](const std::string& line) {
+                          return TakeProgress(line, on_phase);
+                        }));
+  while (!output.empty() && output.back() == '\n') output.pop_back();
+  if (!IsDirectory(output)) return Internal("anamnesis-prep ensure did not print a directory");
+  return output;
+}
+
+StatusOr<std::string> DataDirectoryOf(const std::string& option) {
+  std::string directory = option;
+  if (directory.empty()) {
+    ANAM_ASSIGN_OR_RETURN(directory, DefaultDataDirectory());
+  }
+  return std::filesystem::absolute(directory).lexically_normal().string();
+}
+
 StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConfig& config,
                                 const std::string& model_directory,
                                 const std::string& tokenizer_sha256, const Sizing& sizing,
                                 const OnPhase& on_phase) {
-  std::string data_directory = options.data_dir;
-  if (data_directory.empty()) {
-    ANAM_ASSIGN_OR_RETURN(data_directory, DefaultDataDirectory());
-  }
-  data_directory = std::filesystem::absolute(data_directory).lexically_normal().string();
+  ANAM_ASSIGN_OR_RETURN(const std::string data_directory, DataDirectoryOf(options.data_dir));
   std::vector<std::string> splits = {"train"};
   const bool has_tuning = IsDirectory(Cat(config.data.data_dir, "/tuning"));
   if (has_tuning) splits.emplace_back("tuning");
@@ -179,7 +181,11 @@ StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConf
   DataStage data;
   if (on_phase) on_phase("inputs", 0, 0);
   ANAM_ASSIGN_OR_RETURN(data.plan.shards_directory,
-                        EnsureShards(options, splits, data_directory, on_phase));
+                        EnsureShards({.config_path = options.config_path,
+                                      .overrides = options.overrides,
+                                      .splits = splits,
+                                      .data_directory = data_directory},
+                                     on_phase));
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardSet> shards,
                         shard::ShardSet::Open(data.plan.shards_directory));
   ANAM_RETURN_IF_ERROR(shards->Verify(splits));

@@ -31,6 +31,23 @@ StatusOr<DataStage> PrepareData(const RunOptions& options, const config::JobConf
                                 const std::string& tokenizer_sha256, const Sizing& sizing,
                                 const OnPhase& on_phase);
 
+// `option` (--data-dir) or the default, absolute.
+StatusOr<std::string> DataDirectoryOf(const std::string& option);
+
+struct ShardsWanted {
+  std::string config_path;
+  std::vector<std::string> overrides;  // KEY=VALUE; those of `data` are taken
+  std::vector<std::string> splits;
+  std::string data_directory;
+  bool unlabelled = false;  // take subjects that the labels file lacks
+};
+
+// The shard set's directory, made by anamnesis-prep when it is not in the cache.
+StatusOr<std::string> EnsureShards(const ShardsWanted& wanted, const OnPhase& on_phase);
+
+// Takes the line "progress PHASE DONE TOTAL" of a sibling program.
+bool TakeProgress(const std::string& line, const OnPhase& on_phase);
+
 // One line for the user: counts of a split.
 std::string DescribeTotals(const std::string& split, const stream::StreamTotals& totals);
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "workers/agent/predict.h"
 #include "workers/agent/run.h"
 #include "workers/agent/serve.h"
 #include "workers/agent/verify.h"
@@ -12,6 +13,8 @@ int main(int argc, char** argv) {
     return anamnesis::agent::RunCommand(argc - 1, argv + 1);
   if (argc > 1 && std::strcmp(argv[1], "attempt") == 0)
     return anamnesis::agent::ServeCommand(argc - 1, argv + 1);
+  if (argc > 1 && std::strcmp(argv[1], "predict") == 0)
+    return anamnesis::agent::PredictCommand(argc - 1, argv + 1);
   if (argc > 1 && std::strcmp(argv[1], "verify-checkpoint") == 0)
     return anamnesis::agent::VerifyCommand(argc - 1, argv + 1);
   if (argc > 1 && std::strcmp(argv[1], "--version") == 0) {

@@ -65,10 +65,11 @@ StatusOr<std::vector<InputFile>> ListSplit(const std::string& data_dir, const st
   return files;
 }
 
-StatusOr<std::unique_ptr<Cohort>> Cohort::Load(const config::DataSection& data) {
+StatusOr<std::unique_ptr<Cohort>> Cohort::Load(const config::DataSection& data, bool unlabelled) {
   ANAM_RETURN_IF_ERROR(CheckBuilt(data));
   std::unique_ptr<Cohort> cohort(new Cohort);
   cohort->data_ = data;
+  cohort->unlabelled_ = unlabelled;
   ANAM_ASSIGN_OR_RETURN(cohort->unknown_tokens_, UnknownTokensFromName(data.unknown_tokens));
   if (data.vocab_filepath.empty()) return InvalidArgument("data.vocab_filepath: is missing");
   ANAM_ASSIGN_OR_RETURN(std::string content, cohort->ReadTable("vocab", data.vocab_filepath));
@@ -149,13 +150,13 @@ Status Cohort::Convert(const RawSubject& raw, Leniency* leniency, shard::Subject
   subject->bad_cancer_date = false;
   if (!data_.labels_filepath.empty()) {
     const Label* label = labels_.Find(raw.subject_id);
-    if (label == nullptr && leniency == nullptr) {
+    if (label == nullptr && leniency == nullptr && !unlabelled_) {
       return InvalidArgument(
           "has no row in ", data_.labels_filepath,
           "; add one (is_case 0 for a control), since a case without a label would not be cut");
     }
     if (label == nullptr) {
-      ++leniency->num_unlabelled;
+      if (leniency != nullptr) ++leniency->num_unlabelled;
     } else {
       subject->is_case = label->is_case;
       if (label->site > 0) subject->site = labels_.sites()[label->site - 1];

@@ -49,9 +49,12 @@ class Cohort {
  public:
   // Reads vocabulary, labels (none configured: everybody is a control) and lookups. The errors of
   // each carry its file.
-  static StatusOr<std::unique_ptr<Cohort>> Load(const config::DataSection& data);
+  // `unlabelled`: a subject that labels has no row of is read, as a control; without it, refused.
+  static StatusOr<std::unique_ptr<Cohort>> Load(const config::DataSection& data,
+                                                bool unlabelled = false);
 
   const config::DataSection& data() const { return data_; }
+  bool unlabelled() const { return unlabelled_; }
   const Vocabulary& vocabulary() const { return vocabulary_; }
   const Labels& labels() const { return labels_; }
   const Lookups& lookups() const { return lookups_; }
@@ -85,6 +88,7 @@ class Cohort {
                  std::vector<uint32_t>* positions) const;
 
   config::DataSection data_;
+  bool unlabelled_ = false;
   UnknownTokens unknown_tokens_ = UnknownTokens::kKeepCode;
   Vocabulary vocabulary_;
   Labels labels_;

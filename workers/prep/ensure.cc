@@ -24,10 +24,10 @@ WorkProgress Within(const OnPrepPhase& on_phase, const char* phase) {
 StatusOr<std::string> EnsureShards(const config::DataSection& data,
                                    const std::vector<std::string>& splits,
                                    const std::string& data_dir, int jobs,
-                                   const OnPrepPhase& on_phase) {
+                                   const OnPrepPhase& on_phase, bool unlabelled) {
   ANAM_RETURN_IF_ERROR(CheckBuilt(data));
   ANAM_ASSIGN_OR_RETURN(const std::string digest,
-                        InputDigest(data, splits, Within(on_phase, "inputs")));
+                        InputDigest(data, splits, Within(on_phase, "inputs"), unlabelled));
   const std::string root = Cat(data_dir, "/shards");
   const std::string directory = Cat(root, "/", digest);
   ANAM_RETURN_IF_ERROR(MakeDirectories(root));
@@ -51,7 +51,8 @@ StatusOr<std::string> EnsureShards(const config::DataSection& data,
                                        .splits = splits,
                                        .jobs = jobs,
                                        .expected_digest = digest,
-                                       .progress = Within(on_phase, "shards")}));
+                                       .progress = Within(on_phase, "shards"),
+                                       .unlabelled = unlabelled}));
   std::fputs(DescribeSummary(summary).c_str(), stderr);
   return directory;
 }

@@ -14,10 +14,11 @@ namespace anamnesis::prep {
 
 std::string CodeVersion() { return ANAMNESIS_VERSION; }
 
-std::string RulesSha256(const config::DataSection& data) {
-  const Json json = {{"profile", data.profile},
-                     {"unknown_tokens", data.unknown_tokens},
-                     {"table_sha256", RuleTableSha256()}};
+std::string RulesSha256(const config::DataSection& data, bool unlabelled) {
+  Json json = {{"profile", data.profile},
+               {"unknown_tokens", data.unknown_tokens},
+               {"table_sha256", RuleTableSha256()}};
+  if (unlabelled) json["unlabelled"] = true;
   return Sha256Hex(json.dump());
 }
 
@@ -50,7 +51,7 @@ StatusOr<bool> IsIntactSet(const std::string& directory, const std::string& dige
 
 StatusOr<std::string> InputDigest(const config::DataSection& data,
                                   const std::vector<std::string>& splits,
-                                  const WorkProgress& progress) {
+                                  const WorkProgress& progress, bool unlabelled) {
   std::vector<shard::InputRecord> inputs;
   std::vector<std::string> paths;
   uint64_t total = 0, done = 0;
@@ -86,7 +87,7 @@ StatusOr<std::string> InputDigest(const config::DataSection& data,
     done += inputs[i].bytes;
     if (progress) progress(done, total);
   }
-  return DigestOf(inputs, RulesSha256(data));
+  return DigestOf(inputs, RulesSha256(data, unlabelled));
 }
 
 }  // namespace anamnesis::prep

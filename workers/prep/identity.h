@@ -14,8 +14,9 @@ namespace anamnesis::prep {
 
 std::string CodeVersion();
 
-// Of the settings that change phrases, and the rule table.
-std::string RulesSha256(const config::DataSection& data);
+// Of the settings that change phrases, the rule table, and whether subjects without a label are
+// taken.
+std::string RulesSha256(const config::DataSection& data, bool unlabelled = false);
 
 // `inputs` in manifest order: tables, then the pickles of each split.
 std::string DigestOf(const std::vector<shard::InputRecord>& inputs,

@@ -188,7 +188,7 @@ Status FillManifest(const Cohort& cohort, const Conversion& conversion,
   manifest->profile = cohort.data().profile;
   manifest->unknown_tokens = cohort.data().unknown_tokens;
   manifest->rule_table_sha256 = RuleTableSha256();
-  manifest->rules_sha256 = RulesSha256(cohort.data());
+  manifest->rules_sha256 = RulesSha256(cohort.data(), cohort.unlabelled());
   manifest->sites = cohort.labels().sites();
   manifest->inputs = cohort.tables();
   ANAM_RETURN_IF_ERROR(writer.WritePhrases(cohort.phrases(), manifest));
@@ -270,7 +270,8 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
   ANAM_RETURN_IF_ERROR(CheckSplits(splits));
   PrepareSummary summary;
   if (PathExists(Cat(options.out, "/", shard::kManifestFile))) {
-    ANAM_ASSIGN_OR_RETURN(const std::string digest, InputDigest(data, splits));
+    ANAM_ASSIGN_OR_RETURN(const std::string digest,
+                          InputDigest(data, splits, {}, options.unlabelled));
     ANAM_ASSIGN_OR_RETURN(summary.already_there,
                           IsIntactSet(options.out, digest, &summary.manifest));
     if (!summary.already_there) {
@@ -281,7 +282,8 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
     summary.bytes = BytesOf(summary.manifest);
     return summary;
   }
-  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Cohort> cohort, Cohort::Load(data));
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Cohort> cohort,
+                        Cohort::Load(data, options.unlabelled));
   ANAM_ASSIGN_OR_RETURN(std::vector<InputFile> files, ListSplits(data.data_dir, splits));
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::SetWriter> writer,
                         shard::SetWriter::Create(options.out, cohort->labels().sites()));

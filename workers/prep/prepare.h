@@ -21,6 +21,7 @@ struct PrepareOptions {
   int jobs = 1;
   std::string expected_digest{};  // not empty: fails when the inputs turn out to be others
   WorkProgress progress{};        // in bytes of pickles; may be empty
+  bool unlabelled = false;        // take subjects that labels has no row of, as controls
 };
 
 struct LookupCoverage {
@@ -46,7 +47,7 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
 // folders of `splits`. Progress is in bytes of inputs, and may be empty.
 StatusOr<std::string> InputDigest(const config::DataSection& data,
                                   const std::vector<std::string>& splits,
-                                  const WorkProgress& progress = {});
+                                  const WorkProgress& progress = {}, bool unlabelled = false);
 
 // Told by EnsureShards: of "inputs" (their digest), then of "shards" where they are made.
 using OnPrepPhase = std::function<void(const char* phase, uint64_t done, uint64_t total)>;
@@ -57,7 +58,7 @@ using OnPrepPhase = std::function<void(const char* phase, uint64_t done, uint64_
 StatusOr<std::string> EnsureShards(const config::DataSection& data,
                                    const std::vector<std::string>& splits,
                                    const std::string& data_dir, int jobs,
-                                   const OnPrepPhase& on_phase = {});
+                                   const OnPrepPhase& on_phase = {}, bool unlabelled = false);
 
 // The lines for the user, on several lines, without subjects' data.
 std::string DescribeSummary(const PrepareSummary& summary);

@@ -123,7 +123,7 @@ int RunEnsure(int argc, char** argv) {
   std::string config, data_dir;
   std::vector<std::string> splits, overrides;
   int jobs = AllCores();
-  bool progress = false;
+  bool progress = false, unlabelled = false;
   app.add_option("config", config, "The job's YAML (only `data` is read)")
       ->required()
       ->type_name("CONFIG.yaml");
@@ -135,6 +135,7 @@ int RunEnsure(int argc, char** argv) {
       ->type_name("DIR");
   app.add_option("--jobs", jobs, "Threads (default: all cores)")->check(CLI::Range(1, 1024));
   app.add_flag("--progress", progress, "Say on stdout how far it is");
+  app.add_flag("--unlabelled", unlabelled, "Take subjects without a label, as controls");
   AddOverrides(app, &overrides);
   bool proceed = false;
   if (const int code = Parse(app, argc, argv, &proceed); !proceed) return code;
@@ -148,7 +149,7 @@ int RunEnsure(int argc, char** argv) {
   }
   StatusOr<std::string> directory = "";
   const StatusOr<config::DataSection> data = LoadData(config, overrides);
-  if (data.ok()) directory = EnsureShards(*data, splits, data_dir, jobs, on_phase);
+  if (data.ok()) directory = EnsureShards(*data, splits, data_dir, jobs, on_phase, unlabelled);
   const Status status = data.ok() ? directory.status() : data.status();
   std::printf("%s\n", status.ok() ? directory->c_str() : MessageOf(status).c_str());
   return ExitCodeOf(status);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workers/stream/narrative.h"
 
+#include <algorithm>
+
 namespace anamnesis::stream {
 
 StatusOr<std::string> SeparatorOf(const std::string& profile) {
@@ -25,6 +27,7 @@ Status NarrativeRule::Apply(const shard::Subject& subject,
   narrative->phrases.clear();
   narrative->num_events = subject.events.size();
   narrative->num_cut_events = 0;
+  narrative->last_time_us = shard::kStatic;
   narrative->dropped = cut.drop_subject;
   for (const shard::Event& event : subject.events) {
     if (event.phrase >= phrases.size()) {
@@ -35,6 +38,7 @@ Status NarrativeRule::Apply(const shard::Subject& subject,
       ++narrative->num_cut_events;
     } else if (phrases[event.phrase].kind != shard::PhraseKind::kSilent) {
       narrative->phrases.push_back(event.phrase);
+      narrative->last_time_us = std::max(narrative->last_time_us, event.time_us);
     }
   }
   return absl::OkStatus();

@@ -15,10 +15,11 @@
 namespace anamnesis::stream {
 
 struct Narrative {
-  std::vector<uint32_t> phrases;  // indices into the phrase table; none is silent
-  uint64_t num_events = 0;        // of the subject, before the cut
-  uint64_t num_cut_events = 0;    // removed by the cutoff; all of them when dropped
-  bool dropped = false;           // on_missing_date: drop
+  std::vector<uint32_t> phrases;          // indices into the phrase table; none is silent
+  uint64_t num_events = 0;                // of the subject, before the cut
+  uint64_t num_cut_events = 0;            // removed by the cutoff; all of them when dropped
+  bool dropped = false;                   // on_missing_date: drop
+  int64_t last_time_us = shard::kStatic;  // of the latest event in `phrases`; kStatic: none has one
 };
 
 // What joins two phrases of a profile (seed: ", "). kUnimplemented for a profile that is not built

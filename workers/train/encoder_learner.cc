@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "common/base/check.h"
 
 namespace anamnesis::train {
@@ -25,6 +27,12 @@ StatusOr<std::unique_ptr<Learner>> EncoderLearner::Open(const contract::TrainPla
   learner->is_weighted_ = !classifier.class_weights.empty();
   learner->has_adapter_ = classifier.adapter;
   return std::unique_ptr<Learner>(std::move(learner));
+}
+
+std::unique_ptr<Learner> EncoderLearner::Wrap(std::unique_ptr<encoder::TrainableEncoder> model) {
+  std::unique_ptr<EncoderLearner> learner(new EncoderLearner());
+  learner->model_ = std::move(model);
+  return learner;
 }
 
 encoder::EncoderBatch EncoderLearner::BatchOf(std::span<const stream::PackedRow> rows) const {

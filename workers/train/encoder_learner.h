@@ -15,6 +15,8 @@ class EncoderLearner final : public Learner {
  public:
   static StatusOr<std::unique_ptr<Learner>> Open(const contract::TrainPlan& plan,
                                                  at::Device device);
+  // A trained one, to score with.
+  static std::unique_ptr<Learner> Wrap(std::unique_ptr<encoder::TrainableEncoder> model);
 
   LossSum Loss(std::span<const stream::PackedRow> rows,
                const adapter::DropoutContext& dropout) override;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// anamnesis-rank PLAN.json [--channel-fd N] | --check-model DIR: one rank of a gang, or one alone
-// by hand.
+// anamnesis-rank PLAN.json [--channel-fd N] | --predict PLAN.json | --check-model DIR: one rank of
+// a gang, or one alone by hand.
 #include <unistd.h>
 
 #include <charconv>
@@ -17,6 +17,7 @@
 #include "workers/merge/command.h"
 #include "workers/model/config.h"
 #include "workers/model/weight_files.h"
+#include "workers/train/predict.h"
 #include "workers/train/rank_channel.h"
 #include "workers/train/train_plans.h"
 
@@ -25,11 +26,13 @@ namespace {
 
 constexpr char kUsage[] =
     "usage: anamnesis-rank PLAN.json [--channel-fd N]\n"
+    "       anamnesis-rank --predict PLAN.json\n"
     "       anamnesis-rank --check-model DIR\n"
     "       anamnesis-rank merge ADAPTER_DIR --out DIR\n"
     "       anamnesis-rank generate MODEL_DIR --prompt TEXT|-\n"
-    "Trains what PLAN.json says (docs/formats/plan.md), or checks that DIR holds a model that can "
-    "be trained.\n"
+    "Trains what PLAN.json says (docs/formats/plan.md), predicts what it says "
+    "(docs/prediction.md), "
+    "or checks that DIR holds a model that can be trained.\n"
     "Example: anamnesis-rank out/.anamnesis/plan-rank-0.json\n";
 
 train::RankChannel* signalled_channel = nullptr;
@@ -53,6 +56,17 @@ Status CheckModel(const std::string& directory) {
   return weights.CheckAgainst(model::ExpectedTensors(config));
 }
 
+// For the worker: on stdout how far it is, "progress scoring DONE TOTAL", or why it failed.
+int PredictPlan(const std::string& path) {
+  const Status status = train::Predict(path, [](uint64_t done, uint64_t total) {
+    std::printf("progress scoring %llu %llu\n", static_cast<unsigned long long>(done),
+                static_cast<unsigned long long>(total));
+    std::fflush(stdout);
+  });
+  if (!status.ok()) std::printf("%s\n", MessageOf(status).c_str());
+  return ExitCodeOf(status);
+}
+
 int Usage() {
   std::fputs(kUsage, stderr);
   return 2;
@@ -69,6 +83,7 @@ int Main(int argc, char** argv) {
   if (first == "--check-model") {
     return argc == 3 ? train::ReportEnd(CheckModel(argv[2]), nullptr) : Usage();
   }
+  if (first == "--predict") return argc == 3 ? PredictPlan(argv[2]) : Usage();
   if (first.empty() || first.starts_with("-") || (argc != 2 && argc != 4)) return Usage();
   std::optional<int> fd;
   if (argc == 4) {

@@ -191,6 +191,18 @@ TEST(Ensure, MakesASetOnceAndAgainWhenItIsDamaged) {
   EXPECT_EQ(ContentOf(*first), content);
 }
 
+TEST(Ensure, TakesSubjectsWithoutALabelWhereAskedIntoASetOfTheirOwn) {
+  const MadeCohort cohort;
+  cohort.Split("train/1.pkl", {{4242, {1}, {0}}});
+  const auto refused = EnsureShards(cohort.Data(), {"train"}, cohort.Path("data"), 1);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("has no row in"));
+  const auto taken = EnsureShards(cohort.Data(), {"train"}, cohort.Path("data"), 1, {}, true);
+  ASSERT_TRUE(taken.ok()) << taken.status();
+  EXPECT_EQ(*EnsureShards(cohort.Data(), {"train"}, cohort.Path("data"), 1, {}, true), *taken);
+  EXPECT_FALSE(EnsureShards(cohort.Data(), {"train"}, cohort.Path("data"), 1).ok());
+}
+
 TEST(Ensure, NamesASetByInputsAndRules) {
   const MadeCohort cohort;
   const std::string digest = *InputDigest(cohort.Data(), {"train"});

@@ -36,6 +36,17 @@ TEST(Narrative, HoldsThePhrasesBeforeTheCutInOrder) {
   EXPECT_EQ(rule.Text(narrative, kPhrases), "FEMALE, Glucose 5, 4d-7d, Glucose 5");
 }
 
+TEST(Narrative, KnowsTheTimeOfItsLatestEvent) {
+  const NarrativeRule rule = NarrativeRule::FromSpec(StreamSpec{}).value();
+  Narrative narrative;
+  ASSERT_TRUE(rule.Apply(SomeCase(), kPhrases, "train", 0, &narrative).ok());
+  EXPECT_EQ(narrative.last_time_us, 20) << "those cut are not read";
+  shard::Subject subject;
+  subject.events = {{1, shard::kStatic}, {0, 70}};
+  ASSERT_TRUE(rule.Apply(subject, kPhrases, "train", 0, &narrative).ok());
+  EXPECT_EQ(narrative.last_time_us, shard::kStatic) << "silent events are not read";
+}
+
 TEST(Narrative, IsEmptyForADroppedSubject) {
   StreamSpec spec;
   spec.on_missing_date = "drop";
