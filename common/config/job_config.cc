@@ -7,6 +7,7 @@
 #include "common/config/checks.h"
 #include "common/config/entries.h"
 #include "common/config/nearest.h"
+#include "common/config/predict_config.h"
 #include "common/config/schema.h"
 #include "common/config/yaml_document.h"
 
@@ -182,8 +183,11 @@ std::string NameOf(Task task) {
   return "";
 }
 
-StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
-                                   const std::vector<std::string>& overrides) {
+namespace {
+
+// `as_verb`: of a task that a command carries out, whether or not a coordinator can.
+StatusOr<JobConfig> Parse(const ConfigText& source, Task task,
+                          const std::vector<std::string>& overrides, bool as_verb) {
   const std::string& path = source.name;
   ANAM_ASSIGN_OR_RETURN(const YamlNode root, ParseYaml(source.text, path));
   Entries entries;
@@ -195,7 +199,9 @@ StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
     return WithFieldViolations(InvalidArgument(TextOf(entries.problems)),
                                ViolationsOf(entries.problems));
   }
-  const std::vector<Problem> not_built = FindNotBuilt(task, path, entries);
+  std::vector<Problem> not_built = FindNotBuilt(task, path, entries);
+  if (as_verb)
+    std::erase_if(not_built, [](const Problem& problem) { return problem.key == "task"; });
   if (!not_built.empty()) {
     return WithFieldViolations(Unimplemented(TextOf(not_built)), ViolationsOf(not_built));
   }
@@ -222,6 +228,21 @@ StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
   return config;
 }
 
+StatusOr<ConfigText> ReadConfigText(const std::string& path) {
+  ANAM_ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
+  std::error_code error;
+  const std::string here = std::filesystem::current_path(error).string();
+  if (error) return FailedPrecondition("the working directory cannot be read: ", error.message());
+  return ConfigText{.name = path, .text = text, .working_directory = here};
+}
+
+}  // namespace
+
+StatusOr<JobConfig> ParseJobConfig(const ConfigText& source, Task task,
+                                   const std::vector<std::string>& overrides) {
+  return Parse(source, task, overrides, /*as_verb=*/false);
+}
+
 bool ReadsLabels(const JobConfig& config) {
   return config.task == Task::kClassifyLlm || config.task == Task::kFinetuneBert ||
          (config.task == Task::kFinetuneLlm && !config.data.prompt_template.empty());
@@ -229,16 +250,19 @@ bool ReadsLabels(const JobConfig& config) {
 
 StatusOr<JobConfig> LoadJobConfig(const std::string& path, Task task,
                                   const std::vector<std::string>& overrides) {
-  ANAM_ASSIGN_OR_RETURN(const std::string text, ReadYamlFile(path));
-  std::error_code error;
-  const std::string here = std::filesystem::current_path(error).string();
-  if (error) return FailedPrecondition("the working directory cannot be read: ", error.message());
-  return ParseJobConfig({.name = path, .text = text, .working_directory = here}, task, overrides);
+  ANAM_ASSIGN_OR_RETURN(const ConfigText source, ReadConfigText(path));
+  return ParseJobConfig(source, task, overrides);
 }
 
 StatusOr<JobConfig> LoadDataConfig(const std::string& path,
                                    const std::vector<std::string>& overrides) {
   return LoadJobConfig(path, Task::kPrepare, overrides);
+}
+
+StatusOr<JobConfig> LoadPredictConfig(const std::string& path,
+                                      const std::vector<std::string>& overrides) {
+  ANAM_ASSIGN_OR_RETURN(const ConfigText source, ReadConfigText(path));
+  return Parse(source, Task::kPredict, overrides, /*as_verb=*/true);
 }
 
 }  // namespace anamnesis::config

@@ -34,7 +34,7 @@ class Place:
     def __init__(self):
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="anam-predict-"))
         self.bert_data, self.bert_base = self.root / "bert-data", self.root / "bert-base"
-        bert_support.write_cohort(self.bert_data, subjects=60)
+        bert_support.write_cohort(self.bert_data, subjects=120, seed=5)
         bert_support.write_base(self.bert_base, self.bert_data)
         self.llm_data = self.root / "llm-data"
         subprocess.run([run_support.BIN / "anamnesis", "synth", "--out", self.llm_data, "--subjects", "60", "--seed",

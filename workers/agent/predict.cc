@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "common/config/predict_config.h"
 #include "common/io/file.h"
 #include "common/process/sibling.h"
 #include "workers/agent/data_stage.h"
@@ -111,8 +112,7 @@ Status Predict(const PredictOptions& options) {
   };
   ANAM_RETURN_IF_ERROR(CheckOut(options));
   ANAM_ASSIGN_OR_RETURN(const config::JobConfig config,
-                        config::LoadDataConfig(options.config_path, options.overrides));
-  for (const std::string& note : config.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
+                        config::LoadPredictConfig(options.config_path, options.overrides));
   ANAM_RETURN_IF_ERROR(CheckSplit(config.data, options.split));
   ANAM_ASSIGN_OR_RETURN(const std::string data_directory, DataDirectoryOf(options.data_dir));
   const std::string model = std::filesystem::absolute(options.model).lexically_normal().string();

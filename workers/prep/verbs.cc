@@ -11,6 +11,7 @@
 #include "CLI/CLI.hpp"
 #include "common/base/civil.h"
 #include "common/config/job_config.h"
+#include "common/config/predict_config.h"
 #include "common/io/file.h"
 #include "workers/prep/prepare.h"
 #include "workers/prep/render.h"
@@ -36,8 +37,11 @@ int Parse(CLI::App& app, int argc, char** argv, bool* proceed) {
 int AllCores() { return std::max(1, static_cast<int>(std::thread::hardware_concurrency())); }
 
 StatusOr<config::DataSection> LoadData(const std::string& path,
-                                       const std::vector<std::string>& overrides) {
-  ANAM_ASSIGN_OR_RETURN(const config::JobConfig job, config::LoadDataConfig(path, overrides));
+                                       const std::vector<std::string>& overrides,
+                                       bool unlabelled = false) {
+  ANAM_ASSIGN_OR_RETURN(const config::JobConfig job,
+                        unlabelled ? config::LoadPredictConfig(path, overrides)
+                                   : config::LoadDataConfig(path, overrides));
   for (const std::string& note : job.notes) std::fprintf(stderr, "%s\n", note.c_str());
   return job.data;
 }
@@ -148,7 +152,7 @@ int RunEnsure(int argc, char** argv) {
     };
   }
   StatusOr<std::string> directory = "";
-  const StatusOr<config::DataSection> data = LoadData(config, overrides);
+  const StatusOr<config::DataSection> data = LoadData(config, overrides, unlabelled);
   if (data.ok()) directory = EnsureShards(*data, splits, data_dir, jobs, on_phase, unlabelled);
   const Status status = data.ok() ? directory.status() : data.status();
   std::printf("%s\n", status.ok() ? directory->c_str() : MessageOf(status).c_str());
