@@ -41,9 +41,9 @@ class Place:
                         "5"], check=True, capture_output=True, timeout=120)
         self.llm_base = self.llm_data / "base"
 
-    def train(self, task, name, *more):
+    def train(self, task, name, *more, data=None):
         bert = task == "finetune_bert"
-        base, data = (self.bert_base, self.bert_data) if bert else (self.llm_base, self.llm_data)
+        base, data = (self.bert_base, data or self.bert_data) if bert else (self.llm_base, self.llm_data)
         done = subprocess.run([str(run_support.BIN / "anamnesis"), "run", "--task", task, str(BERT if bert else LLM),
                                "--data-dir", str(self.root / "cache"), "--threads-per-rank", "1",
                                *bert_support.overrides(base, data, self.root / name,
@@ -210,6 +210,36 @@ class Bert(Case):
             self.assertEqual(row["predicted_label"], "1" if float(row["probability_Case"]) >= 0.5 else "0")
 
 
+class Sites(unittest.TestCase):
+    def test_of_more_classes_the_likeliest_is_predicted(self):
+        data = place.root / "sites"
+        shutil.copytree(place.bert_data, data)
+        with open(data / "labels.csv", newline="", encoding="utf-8-sig") as file:
+            labels = list(csv.DictReader(file))
+        for row in labels:
+            site = "lung" if int(row["subject_id"]) % 2 else "breast, left"
+            row["site"] = site if row["is_case"] == "1" else ""
+        with open(data / "labels.csv", "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, labels[0])
+            writer.writeheader()
+            writer.writerows(labels)
+        output = place.train("finetune_bert", "bert-sites", "model.num_classes=3", data=data)
+        rows = place.rows(output, "sites.csv", data=data)
+        self.assertEqual(list(rows[0])[4:], ["probability_Control", "probability_breast, left", "probability_lung"])
+        expected = run_support.read_json(output / "evaluation.json")["held_out"]
+        self.assertEqual(len(rows), expected["rows"])
+        right = 0
+        for row in rows:
+            probabilities = [float(value) for name, value in row.items() if name.startswith("probability_")]
+            self.assertAlmostEqual(sum(probabilities), 1, delta=1e-12)
+            self.assertEqual(int(row["predicted_label"]), probabilities.index(max(probabilities)))
+            right += row["predicted_label"] == row["label"]
+        self.assertAlmostEqual(right / len(rows), expected["metrics"]["accuracy"]["value"], delta=1e-12)
+        self.assertEqual([row["label"] for row in place.rows(output, "sites-tuning.csv", data=data, split="tuning",
+                                                             more=["data.labels_filepath="])].count(""),
+                         run_support.read_json(output / "evaluation.json")["tuning"]["rows"])
+
+
 class BertAdapter(Case):
     def test_an_adapter_of_an_encoder_is_that_of_peft(self):
         lora = ("lora.r=4", "lora.lora_alpha=8", "lora.target_modules=[query, value]")
@@ -227,6 +257,20 @@ class LlmClassifier(Case):
         again = place.rows(final, "llm-final.csv", bert=False)
         self.assertEqual(rows, again)
         self.equals_the_libraries(rows, "adapter", final, bert=False)
+
+    def test_an_adapter_that_peft_wrote_reads_as_configured_and_names_no_classes(self):
+        plain = place.root / "plain-adapter"
+        plain.mkdir()
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            shutil.copy(place.classifier / "final_model" / name, plain / name)
+        ours = place.rows(place.classifier, "llm-ours.csv", bert=False)
+        rows = place.rows(plain, "llm-plain.csv", bert=False, more=["model.max_length=2048"])
+        self.assertEqual(list(rows[0])[4:], ["probability_LABEL_0", "probability_LABEL_1"])
+        for row, expected in zip(rows, ours):
+            self.assertAlmostEqual(float(row["probability_LABEL_1"]), float(expected["probability_Case"]), delta=1e-6)
+        code, stderr = place.predict(plain, "too-long.csv", bert=False, more=["model.max_length=4096"])
+        self.assertEqual(code, 6)
+        self.assertIn("positions: expected at most that", stderr)
 
     def test_a_question_is_answered_as_peft_answers_it(self):
         output = place.train("finetune_llm", "prompt", *PROMPT)
@@ -267,8 +311,9 @@ class Unlabelled(unittest.TestCase):
         self.assertTrue(any(row["prediction_time"] > known[row["subject_id"]]["prediction_time"] for row in cases))
 
     def test_cases_without_a_date_are_predicted(self):
-        data = self.copy_with_labels("no-dates", lambda line: ",".join([*line.split(",")[:2], "", *line.split(",")[3:]]))
-        rows = place.rows(place.bert, "no-dates.csv", data=data)
+        data = self.copy_with_labels("no-dates", lambda line: line[:line.rindex(",") + 1])
+        self.assertNotRegex((data / "labels.csv").read_text(), r"\d\d\d\d-\d\d-\d\d")
+        rows = place.rows(place.bert, "no-dates.csv", data=data, more=["data.cutoff_months=6"])
         labels = place.labels(place.bert_data)
         self.assertEqual([row["label"] for row in rows], [labels[row["subject_id"]] for row in rows])
 

@@ -98,6 +98,8 @@ Status Score(const contract::PredictPlan& plan, const std::string& data_director
   const std::string text =
       contract::ToJson(plan).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   ANAM_RETURN_IF_ERROR(WriteFileDurably(path, text));
+  // Ctrl-C ends the rank; this program then cleans up. A handler is not inherited.
+  ::signal(SIGINT, [](int) {});
   const StatusOr<std::string> output =
       RunToEnd({program, "--predict", path}, "anamnesis-rank --predict",
                [&](const std::string& line) { return TakeProgress(line, on_phase); });
@@ -134,8 +136,6 @@ Status Predict(const PredictOptions& options) {
 
 int PredictCommand(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);
-  // The program that works ends by Ctrl-C; this one then cleans up. A handler is not inherited.
-  ::signal(SIGINT, [](int) {});
   PredictOptions options;
   CLI::App app("Writes a trained classifier's probabilities for every subject of a split.",
                "anamnesis predict");
