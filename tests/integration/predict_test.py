@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`predict` on what the training tasks wrote: the probabilities are those of transformers and PEFT, the measures those of
-the run's own evaluation, and neither labels nor dates are needed."""
+"""`predict` on what the training tasks wrote: the probabilities are those of transformers and PEFT, the measures those
+of the run's own evaluation, and neither labels nor dates are needed."""
 
 import csv
 import io
