@@ -108,11 +108,10 @@ StatusOr<std::string> Continuation(const LanguageModel& model, const Command& co
   std::vector<int64_t> ids(tokenizer.prefix_ids().begin(), tokenizer.prefix_ids().end());
   ids.insert(ids.end(), encoded->ids.begin(), encoded->ids.end());
   const int64_t positions = model.decoder().config().max_position_embeddings;
-  const auto wanted = static_cast<int64_t>(ids.size()) + command.options.max_new_tokens;
   ANAM_ASSIGN_OR_RETURN(const Generated generated,
                         Generate(model.decoder(), ids, model.generation(), command.options));
   const auto reached = static_cast<int64_t>(ids.size() + generated.ids.size());
-  if (wanted > positions && reached > positions) {
+  if (reached > positions) {
     std::fprintf(stderr,
                  "note: the text passed the model's %lld positions; what follows them is "
                  "less sound\n",
