@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 
 namespace anamnesis::cli {
@@ -18,6 +19,9 @@ Status BecomeSibling(const std::string& name, const std::vector<std::string>& ar
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  // Threads of a product that wait sleep, as in a rank (RankEnvironment): spinning ones take the
+  // cores of whatever else runs here. OpenMP reads this once, when the program is loaded.
+  ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
   ::execv(program.c_str(), argv.data());
   if (errno == ENOENT) {
     return NotFound(name, " is not in ", self.parent_path().string(),
