@@ -126,6 +126,32 @@ class FromCheckpoint(unittest.TestCase):
         self.assertIn("is an adapter for another base", text)
 
 
+class BadBase(unittest.TestCase):
+    def test_a_base_with_a_nan_is_named_before_the_first_step(self):
+        damaged = place.root / "damaged"
+        shutil.copytree(place.base, damaged)
+        name, path = "model.layers.1.mlp.up_proj.weight", damaged / "model.safetensors"
+        content = bytearray(path.read_bytes())
+        header = int.from_bytes(content[:8], "little")
+        begin = 8 + header + json.loads(content[8:8 + header])[name]["data_offsets"][0]
+        content[begin:begin + 4] = b"\x00\x00\xc0\x7f"
+        path.write_bytes(content)
+        done = subprocess.run(place.command("pretrain_llm", "nan", f"model.model_name={damaged}"), capture_output=True,
+                              text=True, timeout=60)
+        self.assertEqual(done.returncode, 6)
+        self.assertIn(f"tensor '{name}' holds a NaN or an infinity", done.stderr)
+
+    def test_a_length_beyond_the_models_positions(self):
+        code, text = place.refused("pretrain_llm", "model.max_length=2049")
+        self.assertEqual(code, 6)
+        self.assertIn("model.max_length: 2049", text)
+
+    def test_fp16_and_bf16_together(self):
+        code, text = place.refused("pretrain_llm", "training.fp16=true", "training.bf16=true")
+        self.assertEqual(code, 6)
+        self.assertIn("training.bf16", text)
+
+
 class Prompt(unittest.TestCase):
     @classmethod
     def setUpClass(cls):

@@ -46,12 +46,7 @@ StatusOr<FilledWeights> FillWeights(const std::string& directory, const EncoderC
     }
     const std::string& name = found->second;
     ANAM_ASSIGN_OR_RETURN(const at::Tensor values,
-                          model::ReadTensor(*files.FileOf(name), *files.Find(name)));
-    if (!at::isfinite(values).all().item<bool>()) {
-      return InvalidArgument(directory, ": tensor '", name,
-                             "' holds a NaN or an infinity; the checkpoint is damaged or its ",
-                             "training diverged: take another one");
-    }
+                          model::ReadFinite(*files.FileOf(name), *files.Find(name)));
     destination.copy_(values);
   }
   return FilledWeights{match.initialised, match.note};

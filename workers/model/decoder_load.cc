@@ -41,7 +41,7 @@ class DecoderLoader {
  private:
   StatusOr<at::Tensor> Read(const std::string& name) const {
     ANAM_ASSIGN_OR_RETURN(const at::Tensor stored,
-                          ReadTensor(*files_.FileOf(name), *files_.Find(name)));
+                          ReadFinite(*files_.FileOf(name), *files_.Find(name)));
     return stored.to(device_, dtype_);
   }
 

@@ -43,6 +43,16 @@ StatusOr<at::Tensor> ReadTensor(const TensorFile& file, const StoredTensor& tens
   return out;
 }
 
+StatusOr<at::Tensor> ReadFinite(const TensorFile& file, const StoredTensor& tensor) {
+  ANAM_ASSIGN_OR_RETURN(at::Tensor values, ReadTensor(file, tensor));
+  if (at::isFloatingType(values.scalar_type()) && !at::isfinite(values).all().item<bool>()) {
+    return InvalidArgument(file.path(), ": tensor '", tensor.name,
+                           "' holds a NaN or an infinity; the checkpoint is damaged or its "
+                           "training diverged: take another one");
+  }
+  return values;
+}
+
 StatusOr<TensorView> ViewOf(const std::string& name, const at::Tensor& tensor) {
   if (!tensor.is_contiguous() || !tensor.device().is_cpu()) {
     return Internal("tensor '", name, "' is not contiguous in main memory");

@@ -20,6 +20,10 @@ StatusOr<StoredType> StoredTypeOf(at::ScalarType type);
 // Reads a tensor of an open file in its stored dtype.
 StatusOr<at::Tensor> ReadTensor(const TensorFile& file, const StoredTensor& tensor);
 
+// The same, for weights that are computed with: kInvalidArgument names the tensor when a value is
+// NaN or infinite.
+StatusOr<at::Tensor> ReadFinite(const TensorFile& file, const StoredTensor& tensor);
+
 // A contiguous CPU tensor as a view for the writer; `tensor` must outlive it.
 StatusOr<TensorView> ViewOf(const std::string& name, const at::Tensor& tensor);
 

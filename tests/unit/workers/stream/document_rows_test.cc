@@ -15,34 +15,12 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class DocumentRowsTest : public ::testing::Test {
+class DocumentRowsTest : public SmallSetTest {
  protected:
   void SetUp() override {
-    text::TrainTokenizer(folder_);
-    tokenizer_ = text::Tokenizer::FromDirectory(folder_.path()).value();
-    cohort_ = MakeCohort(60, 4);
-    WriteShards(cohort_, folder_.File("shards"));
-    options_.shards_directory = folder_.File("shards");
-    options_.split = "train";
-    options_.model_directory = folder_.path();
-    options_.index_path = folder_.File("index/train.pieces");
+    SmallSetTest::SetUp();
     options_.spec.rows = "documents";
     options_.spec.max_length = 24;
-    options_.spec.cutoff_months = 1;
-    options_.spec.tokenizer_sha256 = tokenizer_->sha256();
-  }
-
-  StatusOr<StreamTotals> Ensure() {
-    return EnsureIndex(options_.shards_directory, options_.split, options_.model_directory,
-                       options_.spec, options_.index_path);
-  }
-
-  std::unique_ptr<RowSource> Open() {
-    const auto totals = Ensure();
-    EXPECT_TRUE(totals.ok()) << totals.status();
-    auto source = RowSource::Open(options_);
-    EXPECT_TRUE(source.ok()) << source.status();
-    return source.ok() ? std::move(*source) : nullptr;
   }
 
   std::vector<int32_t> IdsOf(const Narrative& narrative) const {
@@ -74,11 +52,6 @@ class DocumentRowsTest : public ::testing::Test {
       narrative.phrases.erase(narrative.phrases.begin());
     }
   }
-
-  TemporaryFolder folder_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  Cohort cohort_;
-  RowSourceOptions options_;
 };
 
 TEST_F(DocumentRowsTest, HoldTheNewestPhrasesOfEverySubjectWithItsClass) {

@@ -43,29 +43,14 @@ TEST(CheckPrompt, NamesWhatCannotBeAsked) {
   EXPECT_THAT(error_of([](Prompt& p) { p.answers[1] = "no"; }), HasSubstr("the same answer"));
 }
 
-class PromptRowsTest : public ::testing::Test {
+class PromptRowsTest : public SmallSetTest {
  protected:
   void SetUp() override {
-    text::TrainTokenizer(folder_);
-    tokenizer_ = text::Tokenizer::FromDirectory(folder_.path()).value();
-    cohort_ = MakeCohort(60, 4);
-    WriteShards(cohort_, folder_.File("shards"));
-    options_.shards_directory = folder_.File("shards");
-    options_.split = "train";
-    options_.model_directory = folder_.path();
-    options_.index_path = folder_.File("index/train.pieces");
+    SmallSetTest::SetUp();
     options_.shuffle = false;
     options_.spec.rows = "prompts";
     options_.spec.prompt = SmallPrompt();
     options_.spec.max_length = 64;
-    options_.spec.cutoff_months = 1;
-    options_.spec.tokenizer_sha256 = tokenizer_->sha256();
-  }
-
-  Status Ensure() {
-    return EnsureIndex(options_.shards_directory, options_.split, options_.model_directory,
-                       options_.spec, options_.index_path)
-        .status();
   }
 
   // By subject: what the rows hold before their answer and from it on.
@@ -75,8 +60,7 @@ class PromptRowsTest : public ::testing::Test {
   };
   std::map<int64_t, Halves> Rows() {
     std::map<int64_t, Halves> rows;
-    EXPECT_TRUE(Ensure().ok());
-    const auto source = RowSource::Open(options_).value();
+    const auto source = Open();
     for (int64_t i = 0; i < source->num_rows(); ++i) {
       const PackedRow row = source->Row(i).value();
       const auto border = row.ids.begin() + row.num_prompt_ids;
@@ -106,11 +90,6 @@ class PromptRowsTest : public ::testing::Test {
       narrative.phrases.erase(narrative.phrases.begin());
     }
   }
-
-  TemporaryFolder folder_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  Cohort cohort_;
-  RowSourceOptions options_;
 };
 
 TEST_F(PromptRowsTest, ARowIsTheWholePromptsIdsThenItsAnswersAndEos) {
@@ -137,14 +116,14 @@ TEST_F(PromptRowsTest, WhatIsShownOfANarrativeDoesNotTellTheAnswer) {
 
 TEST_F(PromptRowsTest, APromptWithoutRoomIsRefused) {
   options_.spec.max_length = 6;
-  const Status status = Ensure();
+  const Status status = Ensure().status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(MessageOf(status), HasSubstr("has no room for data.prompt"));
 }
 
 TEST_F(PromptRowsTest, AnAnswerForEachClassIsNeeded) {
   options_.spec.prompt.answers.push_back("perhaps");
-  EXPECT_THAT(MessageOf(Ensure()), HasSubstr("3 answers of 2 classes"));
+  EXPECT_THAT(MessageOf(Ensure().status()), HasSubstr("3 answers of 2 classes"));
 }
 
 TEST_F(PromptRowsTest, ThePromptIsPartOfTheStreamsDigest) {

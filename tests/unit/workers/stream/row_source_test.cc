@@ -16,32 +16,11 @@ namespace {
 
 using ::testing::HasSubstr;
 
-class RowSourceTest : public ::testing::Test {
+class RowSourceTest : public SmallSetTest {
  protected:
   void SetUp() override {
-    text::TrainTokenizer(folder_);
-    tokenizer_ = text::Tokenizer::FromDirectory(folder_.path()).value();
-    cohort_ = MakeCohort(60, 4);
-    WriteShards(cohort_, folder_.File("shards"));
-    options_.shards_directory = folder_.File("shards");
-    options_.split = "train";
-    options_.model_directory = folder_.path();
-    options_.index_path = folder_.File("index/train.pieces");
+    SmallSetTest::SetUp();
     options_.spec.max_length = 48;
-    options_.spec.cutoff_months = 1;
-    options_.spec.tokenizer_sha256 = tokenizer_->sha256();
-  }
-
-  StatusOr<StreamTotals> Ensure(std::string* damage = nullptr) {
-    return EnsureIndex(options_.shards_directory, options_.split, options_.model_directory,
-                       options_.spec, options_.index_path, damage);
-  }
-
-  std::unique_ptr<RowSource> Open() {
-    EXPECT_TRUE(Ensure().ok()) << Ensure().status();
-    auto source = RowSource::Open(options_);
-    EXPECT_TRUE(source.ok()) << source.status();
-    return source.ok() ? std::move(*source) : nullptr;
   }
 
   // The documents as whole texts, encoded independently of phrases and pieces.
@@ -60,11 +39,6 @@ class RowSourceTest : public ::testing::Test {
     }
     return documents;
   }
-
-  TemporaryFolder folder_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  Cohort cohort_;
-  RowSourceOptions options_;
 };
 
 TEST_F(RowSourceTest, HoldsEveryTokenOfTheSplitOnceAnEpoch) {

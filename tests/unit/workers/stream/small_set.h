@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "common/base/sha256.h"
 #include "tests/unit/workers/text/text_fixture.h"
 #include "workers/shard/set_writer.h"
+#include "workers/stream/row_source.h"
 
 namespace anamnesis::stream {
 
@@ -102,5 +104,40 @@ inline void WriteShards(const Cohort& cohort, const std::string& directory) {
   const Status committed = (*writer)->Commit(manifest);
   ASSERT_TRUE(committed.ok()) << committed;
 }
+
+// A tokenizer, the shard set, and a row source's options for it.
+class SmallSetTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    text::TrainTokenizer(folder_);
+    tokenizer_ = text::Tokenizer::FromDirectory(folder_.path()).value();
+    cohort_ = MakeCohort(60, 4);
+    WriteShards(cohort_, folder_.File("shards"));
+    options_.shards_directory = folder_.File("shards");
+    options_.split = "train";
+    options_.model_directory = folder_.path();
+    options_.index_path = folder_.File("index/train.pieces");
+    options_.spec.cutoff_months = 1;
+    options_.spec.tokenizer_sha256 = tokenizer_->sha256();
+  }
+
+  StatusOr<StreamTotals> Ensure(std::string* damage = nullptr) {
+    return EnsureIndex(options_.shards_directory, options_.split, options_.model_directory,
+                       options_.spec, options_.index_path, damage);
+  }
+
+  std::unique_ptr<RowSource> Open() {
+    const auto totals = Ensure();
+    EXPECT_TRUE(totals.ok()) << totals.status();
+    auto source = RowSource::Open(options_);
+    EXPECT_TRUE(source.ok()) << source.status();
+    return source.ok() ? std::move(*source) : nullptr;
+  }
+
+  TemporaryFolder folder_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  Cohort cohort_;
+  RowSourceOptions options_;
+};
 
 }  // namespace anamnesis::stream
