@@ -16,12 +16,12 @@
 namespace anamnesis::adapter {
 namespace {
 
-constexpr int kVocabulary = 131;
+constexpr int kVocabularySize = 131;
 
 std::string WriteTinyBase(const TemporaryFolder& folder, const std::string& family,
                           int64_t layers = 3) {
   model::ModelConfig config = model::FamilyDefaults(family);
-  config.vocab_size = kVocabulary;
+  config.vocab_size = kVocabularySize;
   config.hidden_size = 64;
   config.intermediate_size = 96;
   config.num_hidden_layers = layers;
@@ -29,7 +29,7 @@ std::string WriteTinyBase(const TemporaryFolder& folder, const std::string& fami
   config.num_key_value_heads = config.model_type == "phi" ? 4 : 2;
   config.head_dim = 16;
   config.initializer_range = 0.1;
-  config.pad_token_id = config.pad_token_id >= kVocabulary ? -1 : config.pad_token_id;
+  config.pad_token_id = config.pad_token_id >= kVocabularySize ? -1 : config.pad_token_id;
   if (family == "mistral" || family == "gemma2" || family == "gemma3_text") {
     config.sliding_window = 16;
     config.sliding_layers = {true, false, true};
@@ -71,7 +71,7 @@ struct TwoRows {
       int32_t size = 0;
       for (const int32_t length : segments[row]) size += length;
       for (int32_t i = 0; i < size; ++i) {
-        ids[row].push_back(static_cast<int32_t>(random.Below(kVocabulary)));
+        ids[row].push_back(static_cast<int32_t>(random.Below(kVocabularySize)));
       }
     }
     batch = model::PackBatch({{{ids[0], segments[0]}, {ids[1], segments[1]}}});
