@@ -175,7 +175,7 @@ class Refused(unittest.TestCase):
         shutil.copytree(place.base, nan)
         weights = nan / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-4000] + b"\xff" * 4000)
-        self.refuse(nan, "not finite")
+        self.refuse(nan, "holds a NaN or an infinity")
 
     def test_wrong_flags(self):
         for words in (["--temperature", "-1"], ["--top-p", "0"], ["--max-new-tokens", "0"], ["--seed", "1"],
