@@ -16,6 +16,10 @@ TORCH_INCLUDE = re.compile(r"^(torch|ATen|c10)/")
 RPC_INCLUDE = re.compile(r"^(grpc|grpcpp|google/protobuf)/")
 RPC_FOLDERS = ("services/coordinator/", "services/cli/", "services/launch/", "workers/agent/", "common/rpc/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.MULTILINE)
+TARGET = re.compile(r"anam_(?:library|test|program)\(NAME (\S+)[^()]*?SOURCES\s+((?:[\w/]+\.cc\s*)+)")
+UNNAMED = re.compile(r"^namespace \{\n(.*?)^\}  // namespace\n", re.MULTILINE | re.DOTALL)
+UNNAMED_NAME = re.compile(r"^(?:constexpr [\w:<>, ]+?[ *&](\w+)(?:\[\])? ?[={]|(?:struct|class) (\w+)[^;\n]*\{|using (\w+) =)",
+                          re.MULTILINE)
 CODE_SUFFIXES = {".cc", ".h", ".rs", ".py", ".cmake", ".sh"}
 
 
@@ -28,6 +32,16 @@ def tracked_files():
 
 FILES = tracked_files()
 CPP_FILES = [name for name in FILES if name.endswith((".cc", ".h"))]
+
+
+def unnamed_names(name):
+    """Constants and types that a source keeps to itself, with the namespace that they are in."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    outer = "".join(re.findall(r"^namespace [\w:]+ \{", text, re.MULTILINE)[:1])
+    for block in UNNAMED.findall(text):
+        for found in UNNAMED_NAME.findall(block):
+            if not found[2]:  # the same alias twice is no error
+                yield outer + " " + "".join(found)
 
 
 def includes_of(name):
@@ -128,6 +142,22 @@ class TreeLint(unittest.TestCase):
 
     def test_nothing_large_is_committed(self):
         self.assertEqual([name for name in FILES if (ROOT / name).stat().st_size > 1_000_000], [])
+
+    def test_sources_of_a_target_may_be_compiled_as_one(self):
+        """A build in batches sees the unnamed namespaces of several sources as one (ADR 0013)."""
+        twice, targets = [], 0
+        for lists in (name for name in FILES if name.endswith("CMakeLists.txt")):
+            for target, sources in TARGET.findall((ROOT / lists).read_text(encoding="utf-8")):
+                owner = {}
+                targets += 1
+                for source in sources.split():
+                    path = (pathlib.PurePosixPath(lists).parent / source).as_posix()
+                    for name in set(unnamed_names(path)):
+                        if name in owner:
+                            twice.append(f"{target}: {name} in {owner[name]} and {source}")
+                        owner[name] = source
+        self.assertGreater(targets, 50)
+        self.assertEqual(twice, [])
 
     def test_cpp_is_formatted(self):
         tool = shutil.which("clang-format-14")
