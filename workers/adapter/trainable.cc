@@ -9,11 +9,11 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/base/philox.h"
 #include "common/io/file.h"
 #include "workers/adapter/hidden_dropout.h"
 #include "workers/adapter/peft_files.h"
-#include "workers/model/init.h"
+#include "workers/model/dtype.h"
+#include "workers/model/seeded_fill.h"
 #include "workers/model/weights.h"
 
 namespace anamnesis::adapter {
@@ -21,26 +21,6 @@ namespace {
 
 constexpr char kHead[] = "lm_head";
 constexpr size_t kMaxListed = 10;
-
-StatusOr<at::ScalarType> DtypeOf(const contract::ModelPlan& plan) {
-  if (plan.dtype == "float32") return at::kFloat;
-  if (plan.dtype == "bfloat16") return at::kBFloat16;
-  if (plan.dtype == "float16") return at::kHalf;
-  return Unimplemented("model dtype: ", plan.dtype,
-                       " is not built yet; supported: float32, bfloat16, float16");
-}
-
-// U(−1/√in, 1/√in): kaiming-uniform with a = √5 (He et al. 2015) as PEFT fills A.
-void FillKaimingUniform(uint64_t seed, const std::string& name, const at::Tensor& master_RI) {
-  const double bound = 1.0 / std::sqrt(static_cast<double>(master_RI.size(1)));
-  PhiloxStream random(seed, model::StreamOfName(name));
-  at::Tensor values = at::empty(master_RI.sizes(), at::TensorOptions().dtype(at::kFloat));
-  float* out = values.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i) {
-    out[i] = static_cast<float>((2.0 * random.Uniform() - 1.0) * bound);
-  }
-  master_RI.copy_(values);
-}
 
 void List(const char* what, const std::vector<std::string>& names, std::string* text) {
   if (names.empty()) return;
@@ -103,17 +83,6 @@ Status CheckSameAdapter(const TargetPlan& wanted, const TargetPlan& found,
   return absl::OkStatus();
 }
 
-// N(0, spread), as HF fills the head of a new classifier.
-void FillNormal(uint64_t seed, const std::string& name, double spread, const at::Tensor& master) {
-  PhiloxStream random(seed, model::StreamOfName(name));
-  at::Tensor values = at::empty(master.sizes(), at::TensorOptions().dtype(at::kFloat));
-  float* out = values.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i) {
-    out[i] = static_cast<float>(spread * random.Normal());
-  }
-  master.copy_(values);
-}
-
 // Reads these parameters out of a file that holds them in their shapes, then copies all or none.
 Status CopyFrom(const model::SafetensorsFile& file, const std::vector<NamedParameter>& parameters) {
   const at::NoGradGuard no_grad;
@@ -135,7 +104,7 @@ Status CopyFrom(const model::SafetensorsFile& file, const std::vector<NamedParam
 StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::Load(const contract::ModelPlan& model,
                                                                const contract::LoraPlan& lora,
                                                                uint64_t seed, at::Device device) {
-  ANAM_ASSIGN_OR_RETURN(const at::ScalarType dtype, DtypeOf(model));
+  ANAM_ASSIGN_OR_RETURN(const at::ScalarType dtype, model::DtypeNamed(model.dtype));
   return Load(model, lora, seed, device, dtype);
 }
 
@@ -150,7 +119,7 @@ StatusOr<std::unique_ptr<TrainableModel>> TrainableModel::LoadClassifier(
     const contract::ModelPlan& model, const contract::LoraPlan& lora, int64_t num_labels,
     uint64_t seed, at::Device device, std::optional<at::ScalarType> dtype) {
   if (!dtype) {
-    ANAM_ASSIGN_OR_RETURN(dtype, DtypeOf(model));
+    ANAM_ASSIGN_OR_RETURN(dtype, model::DtypeNamed(model.dtype));
   }
   return LoadAs(model, lora, num_labels, seed, device, *dtype);
 }
@@ -261,7 +230,7 @@ void TrainableModel::Build(uint64_t seed) {
   for (const LoraTarget& target : targets_.lora) {
     const NamedParameter& a = parameters_[next++];
     const NamedParameter& b = parameters_[next++];
-    FillKaimingUniform(seed, a.name, a.master);
+    model::FillKaimingUniform(seed, a.name, a.master);
     LoraWeights weights{a.master, b.master, target.scale, lora_plan_.dropout};
     linear_named(target.module)
         ->Install(std::make_unique<LoraLinear>(std::move(weights), context_));
@@ -278,7 +247,7 @@ void TrainableModel::Build(uint64_t seed) {
   }
   if (is_classifier()) {
     const NamedParameter& score = parameters_[next++];
-    FillNormal(seed, score.name, base_->config().initializer_range, score.master);
+    model::FillNormal(seed, score.name, base_->config().initializer_range, score.master);
     score_ = score.master;
   }
   base_->InstallDropout(std::make_unique<CounterHiddenDropout>(context_));

@@ -4,18 +4,17 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 #include "common/base/check.h"
-#include "common/base/philox.h"
 #include "common/io/file.h"
 #include "workers/adapter/lora.h"
 #include "workers/adapter/peft_files.h"
 #include "workers/adapter/targets.h"
 #include "workers/encoder/weights_in.h"
-#include "workers/model/init.h"
+#include "workers/model/dtype.h"
 #include "workers/model/safetensors.h"
+#include "workers/model/seeded_fill.h"
 #include "workers/model/weights.h"
 
 namespace anamnesis::encoder {
@@ -25,14 +24,6 @@ using TensorMap = std::map<std::string, at::Tensor>;
 
 constexpr char kWeight[] = ".weight";
 constexpr char kPeftPrefix[] = "base_model.model.";
-
-StatusOr<at::ScalarType> DtypeOf(const contract::ModelPlan& plan) {
-  if (plan.dtype == "float32") return at::kFloat;
-  if (plan.dtype == "bfloat16") return at::kBFloat16;
-  if (plan.dtype == "float16") return at::kHalf;
-  return Unimplemented("model dtype: ", plan.dtype,
-                       " is not built yet for encoders; supported: float32, bfloat16, float16");
-}
 
 at::ScalarType Wide(at::ScalarType type) { return type == at::kDouble ? at::kDouble : at::kFloat; }
 
@@ -67,18 +58,6 @@ bool IsInHead(const std::string& name, Family family) {
 
 // The last part of a module path, as modules_to_save names it.
 std::string ShortName(const std::string& module) { return module.substr(module.rfind('.') + 1); }
-
-// U(−1/√in, 1/√in): kaiming-uniform with a = √5 (He et al. 2015) as PEFT fills A.
-void FillKaimingUniform(uint64_t seed, const std::string& name, const at::Tensor& master_RI) {
-  const double bound = 1.0 / std::sqrt(static_cast<double>(master_RI.size(1)));
-  PhiloxStream random(seed, model::StreamOfName(name));
-  at::Tensor values = at::empty(master_RI.sizes(), at::TensorOptions().dtype(at::kFloat));
-  float* out = values.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i) {
-    out[i] = static_cast<float>((2.0 * random.Uniform() - 1.0) * bound);
-  }
-  master_RI.copy_(values);
-}
 
 // What the adapter trains: the plan's modules_to_save, `classifier` (PEFT adds it to every SEQ_CLS
 // adapter), and every part of the head that had to be made new, which frozen would stay noise.
@@ -117,7 +96,7 @@ StatusOr<std::unique_ptr<TrainableEncoder>> TrainableEncoder::Load(const contrac
   if (options.dtype.has_value()) {
     out->compute_ = *options.dtype;
   } else {
-    ANAM_ASSIGN_OR_RETURN(out->compute_, DtypeOf(model));
+    ANAM_ASSIGN_OR_RETURN(out->compute_, model::DtypeNamed(model.dtype));
   }
   ANAM_ASSIGN_OR_RETURN(EncoderConfig config, ReadEncoderConfig(model.directory));
   const int64_t labels = options.num_labels == 0 ? config.num_labels : options.num_labels;
@@ -236,7 +215,7 @@ void TrainableEncoder::InstallLora(const adapter::TargetPlan& targets) {
     }
     const size_t i = found->second;
     const EncoderParameter &a = parameters_[2 * i], &b = parameters_[2 * i + 1];
-    FillKaimingUniform(options_.seed, a.name, a.master);
+    model::FillKaimingUniform(options_.seed, a.name, a.master);
     linear->Install(std::make_unique<adapter::LoraLinear>(
         adapter::LoraWeights{a.master, b.master, targets.lora[i].scale, options_.lora->dropout},
         IsInHead(linear->name, config().family) ? head_context_ : context_));

@@ -3,26 +3,26 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include "common/base/philox.h"
 #include "workers/encoder/tensors.h"
-#include "workers/model/init.h"
+#include "workers/model/seeded_fill.h"
 #include "workers/model/weight_files.h"
 #include "workers/model/weights.h"
 
 namespace anamnesis::encoder {
 namespace {
 
-at::Tensor Drawn(const EncoderTensor& tensor, uint64_t seed) {
-  const auto options = at::TensorOptions().dtype(at::kFloat);
-  if (tensor.fill == Fill::kOne) return at::ones(tensor.shape, options);
-  at::Tensor values = at::zeros(tensor.shape, options);
-  if (tensor.fill == Fill::kZero) return values;
-  PhiloxStream random(seed, model::StreamOfName(tensor.name));
-  float* out = values.mutable_data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i) {
-    out[i] = static_cast<float>(tensor.spread * random.Normal());
+void FillNew(const EncoderTensor& tensor, uint64_t seed, const at::Tensor& weight) {
+  switch (tensor.fill) {
+    case Fill::kOne:
+      weight.fill_(1);
+      break;
+    case Fill::kZero:
+      weight.zero_();
+      break;
+    case Fill::kNormal:
+      model::FillNormal(seed, tensor.name, tensor.spread, weight);
+      break;
   }
-  return values;
 }
 
 }  // namespace
@@ -41,7 +41,7 @@ StatusOr<FilledWeights> FillWeights(const std::string& directory, const EncoderC
     const at::Tensor& destination = tensors.at(tensor.name);
     const auto found = match.stored_name.find(tensor.name);
     if (found == match.stored_name.end()) {
-      destination.copy_(Drawn(tensor, seed));
+      FillNew(tensor, seed, destination);
       continue;
     }
     const std::string& name = found->second;

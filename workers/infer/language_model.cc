@@ -7,6 +7,7 @@
 #include "common/io/file.h"
 #include "workers/adapter/peft_files.h"
 #include "workers/model/config.h"
+#include "workers/model/dtype.h"
 
 namespace anamnesis::infer {
 namespace {
@@ -20,8 +21,7 @@ bool HoldsTokenizer(const std::string& directory) {
 
 StatusOr<at::ScalarType> StoredDtype(const std::string& directory) {
   ANAM_ASSIGN_OR_RETURN(const model::ModelConfig config, model::ReadModelConfig(directory));
-  if (config.dtype == "bfloat16") return at::kBFloat16;
-  return config.dtype == "float16" ? at::kHalf : at::kFloat;
+  return model::DtypeNamed(config.dtype);
 }
 
 // A file that a model directory lacks is wrong input, not a key that was looked up in vain.

@@ -16,6 +16,7 @@
 #include "common/io/file.h"
 #include "workers/adapter/peft_files.h"
 #include "workers/model/bnb_layout.h"
+#include "workers/model/dtype.h"
 #include "workers/model/safetensors.h"
 #include "workers/model/weight_files.h"
 #include "workers/model/weights.h"
@@ -65,10 +66,8 @@ class Writer {
  private:
   // What a weight in NF4 becomes.
   StatusOr<model::StoredType> PackedType() const {
-    const std::string& dtype = base_.config().dtype;
-    return model::StoredTypeOf(dtype == "bfloat16"  ? at::kBFloat16
-                               : dtype == "float16" ? at::kHalf
-                                                    : at::kFloat);
+    ANAM_ASSIGN_OR_RETURN(const at::ScalarType dtype, model::DtypeNamed(base_.config().dtype));
+    return model::StoredTypeOf(dtype);
   }
 
   Update UpdateOf(const adapter::LoraTarget& target) const {

@@ -16,6 +16,7 @@ struct PackedRow {
   int64_t subject_id = 0;                // of documents
   int32_t label = -1;                    // class of the subject; -1 of packed rows
   int64_t num_prompt_ids = 0;            // of prompts: the ids before the answer, no labels
+  // Of packed rows: every id but the first of a segment.
   int64_t num_labels() const {
     return static_cast<int64_t>(ids.size()) - static_cast<int64_t>(segment_lengths.size());
   }

@@ -66,7 +66,7 @@ class RowSource {
   virtual int64_t num_rows() const = 0;  // of the current epoch
   // Of a row of the current epoch, 0 ≤ row < num_rows(), from the plan alone, without reading.
   virtual int64_t RowTokens(int64_t row) const = 0;  // ids without BOS and EOS
-  virtual int64_t RowLabels(int64_t row) const = 0;
+  virtual int64_t RowLabels(int64_t row) const = 0;  // of documents and prompts: 1, the class
   virtual StatusOr<PackedRow> Row(int64_t row) = 0;
 };
 

@@ -3,6 +3,7 @@
 
 #include "workers/adapter/peft_files.h"
 #include "workers/encoder/config.h"
+#include "workers/model/dtype.h"
 #include "workers/model/safetensors.h"
 #include "workers/stream/prompt.h"
 #include "workers/stream/stream_spec.h"
@@ -20,13 +21,6 @@ contract::ModelPlan ModelOf(const contract::PredictPlan& plan) {
   model.dtype = plan.dtype;
   model.quantisation = plan.quantisation;
   return model;
-}
-
-StatusOr<at::ScalarType> DtypeOf(const contract::PredictPlan& plan) {
-  if (plan.dtype == "float32") return at::kFloat;
-  if (plan.dtype == "bfloat16") return at::kBFloat16;
-  if (plan.dtype == "float16") return at::kHalf;
-  return Unimplemented("plan: dtype: ", plan.dtype, " is not built yet");
 }
 
 // Classes of an encoder's adapter: rows of the last layer of its head.
@@ -63,7 +57,7 @@ StatusOr<OpenedClassifier> OpenEncoder(const contract::PredictPlan& plan) {
 }
 
 StatusOr<OpenedClassifier> OpenDecoder(const contract::PredictPlan& plan) {
-  ANAM_ASSIGN_OR_RETURN(const at::ScalarType dtype, DtypeOf(plan));
+  ANAM_ASSIGN_OR_RETURN(const at::ScalarType dtype, model::DtypeNamed(plan.dtype));
   ANAM_ASSIGN_OR_RETURN(
       auto model, adapter::TrainableModel::Open(ModelOf(plan), plan.adapter, at::kCPU, dtype));
   OpenedClassifier opened;
