@@ -155,6 +155,8 @@ Status CheckFields(const Json& json, const std::string& source) {
     // How an adapter was first filled does not matter once its tensors are stored, unless the
     // base's weights were changed with it (pissa, olora, loftq, …).
     if (key == "init_lora_weights" && (value == false || value == "gaussian")) continue;
+    // The class that was adapted, where PEFT was told no task, and Unsloth's mark.
+    if (key == "auto_mapping" && value.is_object()) continue;
     if (fixed == FixedFields().end() && IsOff(value)) continue;
     const std::string text = value.is_structured() ? std::string(value.type_name()) : value.dump();
     return Unimplemented(source, ": ", key, ": ", text, " is not built yet");
