@@ -29,7 +29,7 @@ const std::vector<std::string> kCases = {"plain",         "linear_bias_rslora",
                                          "gemma",         "gemma2",
                                          "gemma3",        "gemma3_nested",
                                          "qwen2",         "qwen3",
-                                         "qwen3_yarn"};
+                                         "qwen3_yarn",    "bias_lora_only"};
 
 using golden::BatchOfGolden;
 using golden::LargestDifference;

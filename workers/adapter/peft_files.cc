@@ -137,6 +137,7 @@ Status ReadPattern(const Json& json, const std::string& key, const std::string& 
 Status CheckFields(const Json& json, const std::string& source) {
   static const std::set<std::string> kRead = {"alpha_pattern",
                                               "base_model_name_or_path",
+                                              "bias",
                                               "exclude_modules",
                                               "lora_alpha",
                                               "lora_dropout",
@@ -209,6 +210,12 @@ StatusOr<AdapterConfig> AdapterConfigFromJson(const Json& json, const std::strin
   ANAM_ASSIGN_OR_RETURN(lora.alpha, JsonNumber(json, "lora_alpha", source));
   if (json.contains("lora_dropout")) {
     ANAM_ASSIGN_OR_RETURN(lora.dropout, JsonNumber(json, "lora_dropout", source));
+  }
+  if (json.contains("bias")) {
+    ANAM_ASSIGN_OR_RETURN(lora.bias, JsonString(json, "bias", source));
+    if (lora.bias != "none" && lora.bias != "lora_only") {
+      return Unimplemented(source, ": bias: \"", lora.bias, "\" is not built yet");
+    }
   }
   if (json.contains("use_rslora")) {
     ANAM_ASSIGN_OR_RETURN(lora.use_rslora, JsonBool(json, "use_rslora", source));
