@@ -78,7 +78,7 @@ class Cluster:
             self.start_apiserver()
             self._start("kube-controller-manager", "--kubeconfig", self.root / "admin.kubeconfig", "--leader-elect=false",
                         "--service-account-private-key-file", self.root / "sa.key", "--root-ca-file", self.ca_file,
-                        "--node-monitor-period=1s", "--node-monitor-grace-period=8s", "--bind-address=127.0.0.1",
+                        "--bind-address=127.0.0.1",
                         "--secure-port", self.ports["kube-controller-manager"], "--cert-dir", self.root / "kcm",
                         "--kube-api-qps=200", "--kube-api-burst=400", "--terminated-pod-gc-threshold=5000")
             self._start("kube-scheduler", "--kubeconfig", self.root / "admin.kubeconfig", "--leader-elect=false",
@@ -110,7 +110,7 @@ class Cluster:
         """KWOK as the kubelet of every node annotated kwok.x-k8s.io/node=fake, by the stages of that file."""
         self._start("kwok", "--kubeconfig", self.root / "admin.kubeconfig",
                     "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake", "--config", stages,
-                    "--node-lease-duration-seconds=10")
+                    "--node-lease-duration-seconds=0")
 
     def kill(self, name):
         process = self.processes.pop(name)

@@ -4,6 +4,7 @@ makes of launching, ending, eviction, preemption, quota, absent images, expired 
 ANAMNESIS_KUBERNETES=long adds what takes minutes."""
 
 import base64
+import itertools
 import json
 import os
 import pathlib
@@ -27,6 +28,7 @@ RULES = [
 ]
 
 cluster = None
+numbers = itertools.count(1)
 
 
 def setUpModule():
@@ -68,7 +70,7 @@ class Probe:
         self.process.stdin.write(" ".join(map(str, words)) + "\n")
         self.process.stdin.flush()
 
-    def expect(self, event, seconds=30, **fields):
+    def expect(self, event, seconds=60, **fields):
         """The next such event; others are passed over."""
         deadline = time.monotonic() + seconds
         while True:
@@ -80,7 +82,7 @@ class Probe:
             if found["event"] == event and all(found.get(key) == value for key, value in fields.items()):
                 return found
 
-    def expect_waits(self, text, seconds=30):
+    def expect_waits(self, text, seconds=60):
         deadline = time.monotonic() + seconds
         while True:
             found = self.expect("waits", max(0.01, deadline - time.monotonic()))
@@ -97,7 +99,7 @@ class Probe:
 
 class KubernetesTest(unittest.TestCase):
     def setUp(self):
-        self.namespace = "test-" + self.id().rsplit("_", 1)[-1].lower()[:40]
+        self.namespace = f"test-{next(numbers)}"
         cluster.namespace(self.namespace)
         self.token_file = cluster.root / f"{self.namespace}.token"
         self.token_file.write_text(cluster.service_account(self.namespace, "coordinator", RULES))
@@ -113,10 +115,13 @@ class KubernetesTest(unittest.TestCase):
         cluster.call("DELETE", self.pods, {"gracePeriodSeconds": 0})
         wait_until(lambda: not self.list(self.pods), "no pod is left")
 
-    def probe(self, *options, reconcile=()):
-        probe = Probe(f"api_server={cluster.server}", f"ca_file={cluster.ca_file}", f"token_file={self.token_file}",
-                      f"namespace={self.namespace}", "image=anamnesis/worker:test", "gpus_per_rank=1",
-                      "cpu_per_rank=500m", "memory_per_rank=1Gi", "user=1000", "group=1000", "grace=5s", *options)
+    def probe(self, reconcile=(), repeated=(), **options):
+        options = {"api_server": cluster.server, "ca_file": cluster.ca_file, "token_file": self.token_file,
+                   "namespace": self.namespace, "image": "anamnesis/worker:test", "gpus_per_rank": 1,
+                   "cpu_per_rank": "500m", "memory_per_rank": "1Gi", "user": 1000, "group": 1000, "grace": "5s",
+                   **options}
+        words = [f"{key}={value}" for key, value in options.items() if value is not None]
+        probe = Probe(*words, *repeated)
         self.probes.append(probe)
         probe.say("reconcile", *reconcile)
         return probe
@@ -161,6 +166,251 @@ class KubernetesTest(unittest.TestCase):
             self.end_pod(pod, 0, "Completed")
         probe.expect("gone", job=17, epoch=1, reason="worker_lost")
         self.gone("anamnesis-17-1")
+
+    def test_stop_lets_the_worker_save_and_removes_everything(self):
+        probe = self.probe()
+        probe.say("launch", 3, 1, 1, 1)
+        probe.expect("launched")
+        self.running_pods(1)
+        probe.say("stop", 3)
+        gone = probe.expect("gone", job=3, epoch=1)
+        self.assertEqual((gone["reason"], gone["message"]),
+                         ("worker_lost", "kubernetes: the Job was removed as asked"))
+        self.gone("anamnesis-3-1")
+
+    def test_stop_at_once_needs_no_node(self):
+        cluster.node("dead", gpus=1, fake=False)
+        cluster.patch("/api/v1/nodes/dead", {"metadata": {"labels": {"test/dead": "yes"}}, "spec": {"taints": None}})
+        self.addCleanup(cluster.delete, "/api/v1/nodes/dead")
+        probe = self.probe(node_selector="test/dead=yes", repeated=(
+            "toleration=node.kubernetes.io/not-ready", "toleration=node.kubernetes.io/unreachable"))
+        probe.say("launch", 4, 1, 1, 1)
+        probe.expect("launched")
+        pod = wait_until(lambda: next((pod for pod in self.list(self.pods) if pod["spec"].get("nodeName")), None),
+                         "the pod is bound")
+        cluster.patch(f"{self.pods}/{pod['metadata']['name']}/status", {"status": {"phase": "Running"}})
+        probe.say("stop", 4)
+        wait_until(lambda: self.list(self.pods)[0]["metadata"].get("deletionTimestamp"), "the pod is told to end")
+        probe.say("stop", 4, "now")
+        probe.expect("gone", job=4)
+        self.gone("anamnesis-4-1")
+
+    # --- what takes a gang's place away
+
+    def lose(self, how, reason, text, **options):
+        """A gang of two whose first pod is lost by `how`: told with that reason, and nothing is left."""
+        probe = self.probe(**options)
+        probe.say("launch", 5, 1, 2, 2)
+        probe.expect("launched")
+        how(self.running_pods(2)[0])
+        gone = probe.expect("gone", job=5, reason=reason)
+        self.assertIn(text, gone["message"])
+        self.gone("anamnesis-5-1")
+
+    def test_eviction_is_a_preemption(self):
+        def evict(pod):
+            name = pod["metadata"]["name"]
+            cluster.create(f"{self.pods}/{name}/eviction", {
+                "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": self.namespace}})
+        self.lose(evict, "preempted", "EvictionByEvictionAPI")
+
+    def test_deleted_pod_is_a_preemption(self):
+        self.lose(lambda pod: cluster.delete(f"{self.pods}/{pod['metadata']['name']}"), "preempted", "was deleted")
+
+    def test_memory_limit_is_named(self):
+        self.lose(lambda pod: self.end_pod(pod, 137, "OOMKilled"), "out_of_memory", "raise memory_per_rank")
+
+    def test_exit_code_is_named(self):
+        self.lose(lambda pod: self.end_pod(pod, 75), "worker_lost", "exit code 75")
+
+    def test_somebody_deletes_the_job(self):
+        self.lose(lambda pod: cluster.delete(f"{self.jobs}/anamnesis-5-1", propagationPolicy="Background"),
+                  "engine_cancelled", "somebody deleted the Job")
+
+    def test_time_limit_is_named(self):
+        probe = self.probe(time_limit="3s")
+        probe.say("launch", 5, 1, 1, 1)
+        probe.expect("launched")
+        self.assertIn("DeadlineExceeded", probe.expect("gone", job=5, reason="time_limit")["message"])
+        self.gone("anamnesis-5-1")
+
+    def test_higher_priority_preempts(self):
+        for name, value in (("test-low", 10), ("test-high", 1000)):
+            if not cluster.get(f"/apis/scheduling.k8s.io/v1/priorityclasses/{name}"):
+                cluster.create("/apis/scheduling.k8s.io/v1/priorityclasses", {"metadata": {"name": name}, "value": value})
+        low = self.probe(priority_class="test-low", name="low")
+        low.say("launch", 1, 1, 2, 16)  # every GPU
+        low.expect("launched")
+        self.running_pods(2)
+        high = self.probe(priority_class="test-high", name="high")
+        high.say("launch", 2, 1, 1, 8)
+        gone = low.expect("gone", job=1, reason="preempted")
+        self.assertIn("PreemptionByScheduler", gone["message"])
+        self.running_pods(1)
+
+    # --- what is waited for
+
+    def test_too_few_gpus_are_waited_for_in_the_schedulers_words(self):
+        probe = self.probe()
+        probe.say("launch", 6, 1, 1, 100)
+        probe.expect("launched")
+        probe.expect_waits("Insufficient nvidia.com/gpu")
+        probe.expect_waits("Insufficient nvidia.com/gpu")  # again: it renews the coordinator's patience
+
+    def test_pod_quota_is_waited_for(self):
+        quotas = f"/api/v1/namespaces/{self.namespace}/resourcequotas"
+        cluster.create(quotas, {"metadata": {"name": "gpus"}, "spec": {"hard": {"requests.nvidia.com/gpu": "1"}}})
+        wait_until(lambda: cluster.get(f"{quotas}/gpus").get("status", {}).get("hard"), "the quota holds")
+        probe = self.probe()
+        probe.say("launch", 7, 1, 1, 2)
+        probe.expect("launched")
+        self.assertIn("gpus", probe.expect_waits("exceeded quota")["message"])
+        cluster.patch(f"{quotas}/gpus", {"spec": {"hard": {"requests.nvidia.com/gpu": "4"}}})
+        self.running_pods(1)
+
+    def test_job_quota_sends_the_job_back_to_the_queue(self):
+        quotas = f"/api/v1/namespaces/{self.namespace}/resourcequotas"
+        cluster.create(quotas, {"metadata": {"name": "jobs"}, "spec": {"hard": {"count/jobs.batch": "0"}}})
+        wait_until(lambda: cluster.get(f"{quotas}/jobs").get("status", {}).get("hard"), "the quota holds")
+        probe = self.probe()
+        probe.say("launch", 8, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=8, reason="engine_unreachable")
+        self.assertIn("exceeded quota: jobs", failed["message"])
+        cluster.delete(f"{quotas}/jobs")
+        probe.expect("seen", reachable=True)
+        probe.say("launch", 8, 2, 1, 1)
+        probe.expect("launched", epoch=2)
+
+    def test_kueue_admits_and_takes_back(self):
+        """Kueue's part, by its contract: the label names the queue, `suspend` is its word."""
+        probe = self.probe(queue="team-a")
+        probe.say("launch", 9, 1, 1, 1)
+        probe.expect("launched")
+        probe.expect_waits("suspended until its queue admits it")
+        job = cluster.get(f"{self.jobs}/anamnesis-9-1")
+        self.assertEqual(job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "team-a")
+        cluster.patch(f"{self.jobs}/anamnesis-9-1", {"spec": {"suspend": False}})
+        self.running_pods(1)
+        cluster.patch(f"{self.jobs}/anamnesis-9-1", {"spec": {"suspend": True}})
+        self.assertIn("Kueue", probe.expect("gone", job=9, reason="preempted")["message"])
+        self.gone("anamnesis-9-1")
+
+    # --- mistakes
+
+    def test_absent_image_is_refused_after_a_patience(self):
+        probe = self.probe(image="absent/worker:1", start_patience="2s")
+        probe.say("launch", 10, 1, 1, 1)
+        probe.expect("launched")
+        probe.expect_waits("ImagePullBackOff")
+        failed = probe.expect("launch_failed", job=10, reason="invalid_input")
+        self.assertIn("manifest unknown", failed["message"])
+        self.gone("anamnesis-10-1")
+
+    def test_pod_that_the_policy_refuses_is_named(self):
+        cluster.patch(f"/api/v1/namespaces/{self.namespace}", {"metadata": {"labels": {
+            "pod-security.kubernetes.io/enforce": "privileged"}}})
+        cluster.create(f"/api/v1/namespaces/{self.namespace}/limitranges", {"metadata": {"name": "small"}, "spec": {
+            "limits": [{"type": "Pod", "max": {"memory": "100Mi"}}]}})
+        probe = self.probe(start_patience="1s")
+        probe.say("launch", 11, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=11, reason="invalid_input")
+        self.assertIn("maximum memory usage per Pod is 100Mi", failed["message"])
+        self.gone("anamnesis-11-1")
+
+    def test_absent_namespace_is_named(self):
+        probe = self.probe()
+        probe.say("launch", 12, 1, 1, 1)
+        probe.expect("launched")
+        other = self.probe(namespace="no-such", token_file=self.admin_token())
+        other.say("launch", 12, 1, 1, 1)
+        failed = other.expect("launch_failed", job=12, reason="invalid_input")
+        self.assertIn('namespaces "no-such" not found', failed["message"])
+
+    def test_absent_permission_is_named(self):
+        self.token_file.write_text(cluster.service_account(self.namespace, "nobody", RULES[1:]))
+        probe = self.probe()
+        probe.say("launch", 13, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=13, reason="engine_unreachable")
+        self.assertIn("cannot patch resource", failed["message"])
+
+    # --- the engine and we, gone for a while
+
+    def test_expired_token_queues_and_a_new_one_goes_on(self):
+        token = self.token_file.read_text()
+        self.token_file.write_text(cluster.expired_token(token))
+        probe = self.probe()
+        probe.say("launch", 14, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=14, reason="engine_unreachable")
+        self.assertIn("401", failed["message"])
+        self.assertIn("expired", failed["message"])
+        self.token_file.write_text(token)
+        probe.expect("seen", reachable=True)
+        probe.say("launch", 14, 2, 1, 1)
+        probe.expect("launched", epoch=2)
+        self.running_pods(1)
+
+    def test_unreachable_server_queues(self):
+        port = kube_support.free_ports(1)[0]
+        probe = self.probe(api_server=f"https://127.0.0.1:{port}")
+        probe.say("launch", 15, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=15, reason="engine_unreachable")
+        self.assertIn(f"127.0.0.1:{port}", failed["message"])
+
+    def test_server_with_another_certificate_is_not_told_the_token(self):
+        probe = self.probe(ca_file=None)  # the system's certificates do not know it
+        probe.say("launch", 15, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=15, reason="engine_unreachable")
+        self.assertIn("certificate", failed["message"])
+
+    def test_api_server_restart_costs_a_running_job_nothing(self):
+        probe = self.probe()
+        probe.say("launch", 16, 1, 1, 1)
+        probe.expect("launched")
+        pod = self.running_pods(1)[0]
+        cluster.kill("kube-apiserver")
+        probe.expect("seen", reachable=False)
+        cluster.start_apiserver()
+        probe.expect("seen", reachable=True)
+        self.assertEqual([event for event in probe.seen if event["event"] in ("gone", "launch_failed")], [])
+        self.end_pod(pod, 0, "Completed")
+        probe.expect("gone", job=16, epoch=1)
+
+    def test_launcher_restart_takes_up_what_runs_and_removes_orphans(self):
+        first = self.probe()
+        handles = {}
+        for job in (20, 21, 22):
+            first.say("launch", job, 1, 1, 1)
+            handles[job] = first.expect("launched", job=job)["handle"]
+        self.running_pods(3)
+        first.kill()
+        self.probes.remove(first)
+        cluster.delete(f"{self.jobs}/anamnesis-21-1", propagationPolicy="Background")
+        wait_until(lambda: not cluster.get(f"{self.jobs}/anamnesis-21-1"), "the Job is deleted")
+        # 20 still runs, 21 is gone, 22 is nobody's, 23 was never heard of
+        second = self.probe(reconcile=(f"20:1:{handles[20]}", f"21:1:{handles[21]}", "23:1:"))
+        gone = second.expect("gone", job=21, reason="worker_lost")
+        self.assertIn("while no coordinator was there", gone["message"])
+        second.expect("gone", job=23)
+        self.gone("anamnesis-22-1")
+        pods = self.running_pods(1)
+        self.end_pod(pods[0], 0, "Completed")
+        second.expect("gone", job=20, epoch=1)
+        self.gone("anamnesis-20-1")
+
+    def test_unrecorded_launch_is_taken_up(self):
+        first = self.probe()
+        first.say("launch", 24, 1, 1, 1)
+        handle = first.expect("launched")["handle"]
+        self.running_pods(1)
+        first.kill()
+        self.probes.remove(first)
+        second = self.probe(reconcile=("24:1:",))
+        self.assertEqual(second.expect("launched", job=24, epoch=1)["handle"], handle)
+
+    def admin_token(self):
+        path = cluster.root / "admin.token"
+        path.write_text("admin-token")
+        return path
 
     def gone(self, name):
         """Job, Secret and Service of that name are removed, pods too."""

@@ -58,52 +58,31 @@ std::string WhereOf(const PodView& pod) {
 
 // What a pod's state tells of a failure; nothing while it tells none.
 std::optional<Evidence> EvidenceOf(const PodView& pod) {
+  using Weight = Evidence::Weight;
+  const auto found = [&](core::Reason reason, Weight weight, const std::string& what) {
+    return Evidence{reason, Cat("kubernetes: ", WhereOf(pod), what), weight};
+  };
+  const std::string end = Joined(pod.end_reason, pod.end_message);
+  const bool node_ends = pod.end_reason == "NodeLost" || pod.end_reason == "NodeShutdown" ||
+                         pod.end_reason == "Shutdown" || pod.end_reason == "Terminated";
   if (pod.end_reason == "OOMKilled") {
-    return Evidence{core::Reason::kOutOfMemory,
-                    Cat("kubernetes: ", WhereOf(pod),
-                        " used more memory than its limit (OOMKilled); raise memory_per_rank")};
+    return found(core::Reason::kOutOfMemory, Weight::kMemory,
+                 " used more memory than its limit (OOMKilled); raise memory_per_rank");
   }
   if (!pod.disruption.empty()) {
-    const core::Reason reason = pod.end_reason == "NodeShutdown" || pod.end_reason == "Terminated"
-                                    ? core::Reason::kNodeLost
-                                    : ReasonOfDisruption(pod.disruption);
-    return Evidence{reason, Cat("kubernetes: ", WhereOf(pod), ": ",
-                                Joined(pod.disruption, pod.disruption_message))};
+    return found(node_ends ? core::Reason::kNodeLost : ReasonOfDisruption(pod.disruption),
+                 Weight::kDisruption, ": " + Joined(pod.disruption, pod.disruption_message));
   }
+  if (node_ends) return found(core::Reason::kNodeLost, Weight::kDisruption, ": " + end);
   if (pod.end_reason == "Evicted" || pod.end_reason == "Preempting") {
-    return Evidence{core::Reason::kPreempted, Cat("kubernetes: ", WhereOf(pod), ": ",
-                                                  Joined(pod.end_reason, pod.end_message))};
+    return found(core::Reason::kPreempted, Weight::kDisruption, ": " + end);
   }
-  if (pod.end_reason == "NodeLost" || pod.end_reason == "NodeShutdown" ||
-      pod.end_reason == "Shutdown" || pod.end_reason == "Terminated") {
-    return Evidence{core::Reason::kNodeLost, Cat("kubernetes: ", WhereOf(pod), ": ",
-                                                 Joined(pod.end_reason, pod.end_message))};
-  }
-  if (pod.deleting && !pod.over()) {
-    return Evidence{core::Reason::kPreempted, Cat("kubernetes: ", WhereOf(pod), " was deleted")};
-  }
+  if (pod.deleting) return found(core::Reason::kPreempted, Weight::kDeletion, " was deleted");
   if (pod.phase == "Failed") {
-    return Evidence{core::Reason::kWorkerLost,
-                    Cat("kubernetes: ", WhereOf(pod), " ended with exit code ", pod.exit_code,
-                        pod.end_reason.empty() ? "" : Cat(" (", pod.end_reason, ")"),
-                        pod.end_message.empty() ? "" : Cat(": ", pod.end_message))};
+    return found(core::Reason::kWorkerLost, Weight::kExit,
+                 Cat(" ended with exit code ", pod.exit_code, end.empty() ? "" : ": ", end));
   }
   return std::nullopt;
-}
-
-// Says more than another: a pod that was killed for memory explains its gang's other exit codes.
-int Weight(core::Reason reason) {
-  switch (reason) {
-    case core::Reason::kOutOfMemory:
-      return 4;
-    case core::Reason::kPreempted:
-    case core::Reason::kNodeLost:
-      return 3;
-    case core::Reason::kWorkerLost:
-      return 2;
-    default:
-      return 1;
-  }
 }
 
 bool RunsStill(const TrackedAttempt& attempt) {
@@ -112,8 +91,10 @@ bool RunsStill(const TrackedAttempt& attempt) {
   });
 }
 
-Verdict Ended(const TrackedAttempt& attempt, core::Reason reason, std::string message) {
-  if (attempt.evidence && reason != core::Reason::kTimeLimit) {
+// An end with the reason that the pods tell, where it says more than the Job's own.
+Verdict Ended(const TrackedAttempt& attempt, core::Reason reason, std::string message,
+              Evidence::Weight least) {
+  if (attempt.evidence && attempt.evidence->weight >= least) {
     reason = attempt.evidence->reason;
     message = attempt.evidence->message;
   }
@@ -122,9 +103,23 @@ Verdict Ended(const TrackedAttempt& attempt, core::Reason reason, std::string me
 
 Verdict Removed(const TrackedAttempt& attempt) {
   if (attempt.stopping) {
-    return Ended(attempt, core::Reason::kWorkerLost, "kubernetes: the Job was removed as asked");
+    return Ended(attempt, core::Reason::kWorkerLost, "kubernetes: the Job was removed as asked",
+                 Evidence::Weight::kDisruption);
   }
-  return Ended(attempt, core::Reason::kEngineCancelled, "kubernetes: somebody deleted the Job");
+  return Ended(attempt, core::Reason::kEngineCancelled, "kubernetes: somebody deleted the Job",
+               Evidence::Weight::kDisruption);
+}
+
+// A Job that its controller has given up; its pods may be about to end.
+Verdict Failed(const TrackedAttempt& attempt) {
+  const JobView& job = *attempt.job;
+  const std::string message = Cat("kubernetes: ", Joined(job.failed_reason, job.failed_message));
+  Verdict verdict =
+      job.failed_reason == "DeadlineExceeded"
+          ? Ended(attempt, core::Reason::kTimeLimit, message, Evidence::Weight::kMemory)
+          : Ended(attempt, core::Reason::kWorkerLost, message, Evidence::Weight::kDeletion);
+  if (!job.failed) verdict.standing = Standing::kEnds;
+  return verdict;
 }
 
 // Why a Job that no controller has ended does not run.
@@ -227,15 +222,8 @@ JobView ReadJob(const Json& object) {
 
 void TakePod(PodView pod, TrackedAttempt* attempt) {
   attempt->ran = attempt->ran || pod.started;
-  // Once the Job itself ends, its controller deletes the pods that are left.
-  const bool job_ends = attempt->stopping || !attempt->job || attempt->job->deleting ||
-                        !attempt->job->failed_reason.empty() || attempt->job->complete ||
-                        attempt->job->suspended;
   std::optional<Evidence> evidence = EvidenceOf(pod);
-  const bool only_deleted = pod.deleting && pod.disruption.empty() && pod.end_reason.empty();
-  if (job_ends && only_deleted) evidence.reset();
-  if (evidence &&
-      (!attempt->evidence || Weight(evidence->reason) > Weight(attempt->evidence->reason))) {
+  if (evidence && (!attempt->evidence || evidence->weight > attempt->evidence->weight)) {
     attempt->evidence = std::move(evidence);
   }
   std::string name = pod.name;
@@ -255,18 +243,7 @@ Verdict Judge(const TrackedAttempt& attempt) {
     return Removed(attempt);
   }
   const JobView& job = *attempt.job;
-  if (job.failed_reason == "DeadlineExceeded") {
-    Verdict verdict = Ended(attempt, core::Reason::kTimeLimit,
-                            Cat("kubernetes: ", Joined(job.failed_reason, job.failed_message)));
-    if (!job.failed) verdict.standing = Standing::kEnds;
-    return verdict;
-  }
-  if (!job.failed_reason.empty()) {
-    Verdict verdict = Ended(attempt, core::Reason::kWorkerLost,
-                            Cat("kubernetes: ", Joined(job.failed_reason, job.failed_message)));
-    if (!job.failed) verdict.standing = Standing::kEnds;
-    return verdict;
-  }
+  if (!job.failed_reason.empty()) return Failed(attempt);
   if (job.complete) {
     return {Standing::kEnded, core::Reason::kWorkerLost, "kubernetes: every worker ended with 0"};
   }
@@ -278,7 +255,8 @@ Verdict Judge(const TrackedAttempt& attempt) {
   if (job.suspended) {
     if (attempt.ran) {
       return Ended(attempt, core::Reason::kPreempted,
-                   "kubernetes: the Job was suspended while it ran (Kueue took its place away)");
+                   "kubernetes: the Job was suspended while it ran (Kueue took its place away)",
+                   Evidence::Weight::kMemory);
     }
     return {Standing::kWaits, {}, "kubernetes: suspended until its queue admits it"};
   }

@@ -46,6 +46,9 @@ JobView ReadJob(const Json& object);
 struct Evidence {
   core::Reason reason = core::Reason::kWorkerLost;
   std::string message;
+  // How much it explains. Of a pod that was deleted nobody knows why: what deletes the Job, or what
+  // ended another of its pods, says more.
+  enum class Weight { kDeletion, kExit, kDisruption, kMemory } weight = Weight::kExit;
 };
 
 // One attempt, as the watches show it.

@@ -125,6 +125,22 @@ TEST(Judge, NamesTheReasonOfAnEnd) {
   }
 }
 
+TEST(Judge, ADeletionExplainsLeast) {
+  Json deleted = Running("b");
+  deleted["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+  // The controller deletes the other pod before the Job says that it has failed.
+  TrackedAttempt attempt = Tracked(Job(2), {deleted, Ended("a", 75, "Error")});
+  EXPECT_EQ(attempt.evidence->message, "kubernetes: pod a on gpu-0 ended with exit code 75");
+  // Of a Job that somebody deletes the pods go as well.
+  attempt = Tracked(Job(1), {deleted});
+  attempt.job.reset();
+  RemovePod("b", &attempt);
+  EXPECT_EQ(Judge(attempt).reason, core::Reason::kEngineCancelled);
+  // Of a pod alone it is all that is known.
+  attempt.job = ReadJob(JobWith("Failed", "BackoffLimitExceeded"));
+  EXPECT_EQ(Judge(attempt).reason, core::Reason::kPreempted);
+}
+
 TEST(Judge, AnEndWaitsForWhatStillRuns) {
   TrackedAttempt attempt = Tracked(JobWith("FailureTarget", "PodFailurePolicy"),
                                    {Ended("a", 137, "OOMKilled"), Running("b")});

@@ -19,7 +19,7 @@ TEST(Object, ReadsAlongAPathAndNothingBeside) {
 }
 
 TEST(Object, OneLineBoundsWhatOthersWrote) {
-  EXPECT_EQ(OneLine("a\n\tb\x01 "), "a b ");
+  EXPECT_EQ(OneLine("a\n\tb\x01 "), "a b");
   EXPECT_EQ(OneLine("abcdef", 3), "abc...");
   EXPECT_EQ(OneLine("ab\xC3\xA4", 3), "ab...");
 }
