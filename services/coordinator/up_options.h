@@ -23,6 +23,7 @@ struct UpOptions {
   int64_t ranks_per_node = 0;       // 0: a gang is on one node
   std::string rank_interface;       // what ranks of several nodes talk over
   std::string worker_listen;        // HOST:PORT; "": workers are on this machine
+  std::string worker_data_dir;      // absolute; where workers keep shards and indexes
   std::string worker_address;       // HOST:PORT as workers reach it; "": as it listens
   std::string metrics;              // HOST:PORT; "" for none
   bool allow_hub = true;            // jobs may fetch models from the hub

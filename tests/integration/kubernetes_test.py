@@ -17,6 +17,7 @@ import unittest
 import kube_support
 from service_support import BIN, wait_until
 
+STAGES = pathlib.Path(__file__).parent / "kwok_stages.yaml"
 LONG = os.environ.get("ANAMNESIS_KUBERNETES") == "long"
 # What the chart's Role grants (deploy/helm/anamnesis/templates/rbac.yaml).
 RULES = [
@@ -34,7 +35,7 @@ numbers = itertools.count(1)
 def setUpModule():
     global cluster
     cluster = kube_support.Cluster().start()
-    cluster.start_kwok(pathlib.Path(__file__).parent / "kwok_stages.yaml")
+    cluster.start_kwok(STAGES)
     cluster.node("gpu-0")
     cluster.node("gpu-1")
     wait_until(lambda: all(is_ready(node) for node in cluster.call("GET", "/api/v1/nodes")["items"]), "nodes are ready")
@@ -371,6 +372,8 @@ class KubernetesTest(unittest.TestCase):
         probe.expect("seen", reachable=False)
         cluster.start_apiserver()
         probe.expect("seen", reachable=True)
+        cluster.kill("kwok")  # it takes its time to come back by itself
+        cluster.start_kwok(STAGES)
         self.assertEqual([event for event in probe.seen if event["event"] in ("gone", "launch_failed")], [])
         self.end_pod(pod, 0, "Completed")
         probe.expect("gone", job=16, epoch=1)

@@ -233,7 +233,7 @@ void KubernetesDriver::Stop(core::JobId job, bool at_once) {
 }
 
 void KubernetesDriver::StopAll() {
-  for (auto& [key, entry] : entries_) Stop(key.job, /*at_once=*/false);
+  for (auto& [key, entry] : entries_) Stop(key.job, /*at_once=*/true);
 }
 
 // The Job goes once its pods are gone (foreground), and takes Secret and Service with it.

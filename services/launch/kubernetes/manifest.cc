@@ -92,22 +92,20 @@ Json WorkerOf(const KubernetesOptions& options, const LaunchRequest& request) {
                       {"mountPath", options.mounts[i].path},
                       {"readOnly", options.mounts[i].read_only}});
   }
-  Json container = {
-      {"name", kWorkerContainer},
-      {"image", options.image},
-      // $(JOB_COMPLETION_INDEX) is set in by the kubelet.
-      {"command",
-       {options.worker, "attempt", "--coordinator",
-        options.worker_address.empty() ? request.worker_address : options.worker_address, "--job",
-        Cat(static_cast<int64_t>(request.job)), "--epoch", Cat(request.epoch), "--node",
-        "$(JOB_COMPLETION_INDEX)"}},
-      {"env", EnvironmentOf(options)},
-      {"volumeMounts", mounts},
-      {"terminationMessagePolicy", "FallbackToLogsOnError"},
-      {"securityContext",
-       {{"allowPrivilegeEscalation", false},
-        {"readOnlyRootFilesystem", true},
-        {"capabilities", {{"drop", Json::array({"ALL"})}}}}}};
+  Json container = {{"name", kWorkerContainer},
+                    {"image", options.image},
+                    // $(JOB_COMPLETION_INDEX) is set in by the kubelet.
+                    {"command",
+                     {options.worker, "attempt", "--coordinator", request.worker_address, "--job",
+                      Cat(static_cast<int64_t>(request.job)), "--epoch", Cat(request.epoch),
+                      "--node", "$(JOB_COMPLETION_INDEX)"}},
+                    {"env", EnvironmentOf(options)},
+                    {"volumeMounts", mounts},
+                    {"terminationMessagePolicy", "FallbackToLogsOnError"},
+                    {"securityContext",
+                     {{"allowPrivilegeEscalation", false},
+                      {"readOnlyRootFilesystem", true},
+                      {"capabilities", {{"drop", Json::array({"ALL"})}}}}}};
   if (Json resources = ResourcesOf(options, request.ranks_per_node); !resources.empty()) {
     container["resources"] = std::move(resources);
   }

@@ -169,8 +169,6 @@ const std::vector<Key>& Keys() {
       {"image_pull_secret", "NAME", "Secret of the image's registry", TakePullSecret, true},
       {"worker", "PROGRAM", "the worker in the image",
        Text(&O::worker, "[-A-Za-z0-9._/]+", "program")},
-      {"worker_address", "HOST:PORT", "of the coordinator's worker plane, as pods reach it",
-       Text(&O::worker_address, "[-A-Za-z0-9.\\[\\]:]+:[0-9]{1,5}", "HOST:PORT")},
       {"service_account", "NAME", "of the workers, who get no token of it",
        Text(&O::service_account, kSubdomain, "name of a service account")},
       {"user", "UID", "that runs the worker; 0: the image's, which must not be root",

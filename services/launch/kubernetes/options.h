@@ -42,7 +42,6 @@ struct KubernetesOptions {
   std::string image_pull_policy;  // "": the cluster's rule
   std::vector<std::string> image_pull_secrets;
   std::string worker = "anamnesis-worker";  // the program in the image
-  std::string worker_address;  // HOST:PORT of the worker plane for pods; "": the coordinator's word
   std::string service_account;
   int64_t user = 0, group = 0;  // of the processes; 0: the image's user, which must not be root
   std::string cpu_per_rank, memory_per_rank;  // quantities; "": not asked for

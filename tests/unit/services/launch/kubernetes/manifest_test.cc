@@ -12,7 +12,6 @@ KubernetesOptions Options() {
   KubernetesOptions options;
   options.name_space = "ml";
   options.image = "r/w:1";
-  options.worker_address = "anamnesis-coordinator:7800";
   return options;
 }
 
@@ -21,6 +20,7 @@ LaunchRequest Request() {
   request.job = core::JobId{17};
   request.epoch = 2;
   request.token = "secret";
+  request.worker_address = "anamnesis-coordinator:7800";
   request.nodes = 3;
   request.ranks = 6;
   request.ranks_per_node = 2;
