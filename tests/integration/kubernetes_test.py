@@ -299,7 +299,7 @@ class KubernetesTest(unittest.TestCase):
     # --- mistakes
 
     def test_absent_image_is_refused_after_a_patience(self):
-        probe = self.probe(image="absent/worker:1", start_patience="2s")
+        probe = self.probe(image="absent/worker:1", start_patience="5s")
         probe.say("launch", 10, 1, 1, 1)
         probe.expect("launched")
         probe.expect_waits("ImagePullBackOff")
