@@ -134,10 +134,14 @@ class Cluster:
 
     def call(self, method, path, body=None, token="admin-token", content_type="application/json"):
         """The answer's JSON. ApiError for any status but 2xx."""
+        return self.call_text(method, path, None if body is None else json.dumps(body), content_type, token)
+
+    def call_text(self, method, path, body, content_type, token="admin-token"):
+        """As call, with a body that is text, such as YAML."""
         if self.context is None:
             self.context = ssl.create_default_context(cafile=str(self.ca_file))
         request = urllib.request.Request(self.server + path, method=method,
-                                         data=None if body is None else json.dumps(body).encode(),
+                                         data=None if body is None else body.encode(),
                                          headers={"Authorization": f"Bearer {token}", "Content-Type": content_type})
         try:
             with urllib.request.urlopen(request, context=self.context, timeout=30) as answer:
@@ -162,11 +166,6 @@ class Cluster:
 
     def delete(self, path, **options):
         return self.call("DELETE", path, options or None)
-
-    def apply(self, objects_file):
-        """kubectl-like: server-side apply of every document of a JSON list of objects."""
-        for item in json.loads(pathlib.Path(objects_file).read_text()):
-            self.apply_object(item)
 
     def namespace(self, name, level="restricted"):
         """A namespace in which PodSecurity enforces `level`."""
