@@ -156,7 +156,7 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
   LoopOptions loop_options{
       .core = {.num_slots = options.slots, .ranks_per_node = options.ranks_per_node},
       .threads_per_slot = options.threads_per_slot,
-      .data_directory = folder.path,
+      .data_directory = options.worker_data_dir,
       .rank_interface = options.rank_interface,
       .upload_checkpoints = options.upload_checkpoints,
       .allow_hub = options.allow_hub};

@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "services/coordinator/make_launcher.h"
 
+#include <cstdlib>
+#include <utility>
+
 #include "common/process/sibling.h"
+#include "services/launch/kubernetes/launcher.h"
 #include "services/launch/local.h"
 
 namespace anamnesis::coordinator {
 
 StatusOr<std::unique_ptr<launch::Launcher>> MakeLauncher(const UpOptions& options) {
+  if (options.launcher == "kubernetes") {
+    ANAM_ASSIGN_OR_RETURN(launch::KubernetesOptions kubernetes,
+                          launch::ParseKubernetesOptions(options.engine, [](const char* name) {
+                            const char* value = std::getenv(name);
+                            return std::string(value == nullptr ? "" : value);
+                          }));
+    return launch::KubernetesLauncher::Create(std::move(kubernetes), options.data_dir);
+  }
   ANAM_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram("anamnesis-worker"));
   if (options.launcher != "local") {
     return Unimplemented("--launcher ", options.launcher, " is not built yet");

@@ -84,6 +84,10 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   app.add_option("--worker-address", options.worker_address,
                  "Where workers reach it, if not where --worker-listen says")
       ->type_name("HOST:PORT");
+  app.add_option("--worker-data-dir", options.worker_data_dir,
+                 "Shards and indexes, where workers of other machines do not see --data-dir: a "
+                 "folder that all of them share")
+      ->type_name("DIR");
   app.add_option("--metrics", options.metrics, "Serve /metrics for Prometheus")
       ->type_name("HOST:PORT");
   std::string hub = "allow";
@@ -126,6 +130,8 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
     return std::nullopt;
   }
   options.data_dir = Absolute(options.data_dir);
+  options.worker_data_dir =
+      options.worker_data_dir.empty() ? options.data_dir : Absolute(options.worker_data_dir);
   options.allow_hub = hub == "allow";
   options.upload_checkpoints = checkpoints == "upload";
   for (std::string& root : options.roots) root = Absolute(root);

@@ -24,6 +24,7 @@ struct UpOptions {
   std::string rank_interface;       // what ranks of several nodes talk over
   bool upload_checkpoints = false;  // nodes have output folders of their own
   std::string worker_listen;        // HOST:PORT; "": workers are on this machine
+  std::string worker_data_dir;      // absolute; where workers keep shards and indexes
   std::string worker_address;       // HOST:PORT as workers reach it; "": as it listens
   std::string metrics;              // HOST:PORT; "" for none
   bool allow_hub = true;            // jobs may fetch models from the hub
