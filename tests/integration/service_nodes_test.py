@@ -91,6 +91,17 @@ class Nodes(unittest.TestCase):
         self.assertGreater(found["attempts"][-1]["resumed_step"], 0)
         self.assertFalse(any(map(run_support.is_alive, workers.values())))
 
+    def test_a_node_that_vanishes_before_the_first_step(self):
+        service = self.service
+        service.up(*TWO_NODES)
+        job = service.submit("early", "--ranks", 4)
+        worker = support.wait_until(lambda: self.workers_of(job).get(1), "the second node's worker is there")
+        os.kill(worker, signal.SIGKILL)
+        found = service.wait_for_state(job, "recovering")
+        self.assertEqual(found["attempts"][0]["state"], "lost")
+        self.assertIn("node 1", found["message"])
+        self.assertEqual(service.wait(job)["state"], "succeeded")
+
     def test_the_coordinator_may_come_and_go(self):
         service = self.service
         service.up(*TWO_NODES)
