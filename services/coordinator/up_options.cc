@@ -12,6 +12,7 @@ namespace anamnesis::coordinator {
 namespace {
 
 constexpr int kUsageError = 2;
+const CLI::Range kPositive(int64_t{1}, int64_t{4096});
 
 int64_t UsableCores() {
   cpu_set_t set;
@@ -24,6 +25,67 @@ std::string Absolute(const std::string& path) {
   std::string absolute = std::filesystem::absolute(path).lexically_normal().string();
   while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
   return absolute;
+}
+
+// What runs the workers, and where they are.
+void AddWorkerFlags(CLI::App& app, UpOptions* options, std::string* checkpoints) {
+  app.add_option("--launcher", options->launcher,
+                 "What runs the workers: this machine or an engine")
+      ->check(CLI::IsMember({"local", "slurm", "kubernetes"}))
+      ->capture_default_str();
+  app.add_option("--engine", options->engine, "Setting of the engine; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--ranks-per-node", options->ranks_per_node,
+                 "A gang of more ranks has several nodes, with a worker each (default: one node)")
+      ->check(kPositive);
+  app.add_option("--interface", options->rank_interface,
+                 "Network interface by which ranks of several nodes talk: a private one")
+      ->type_name("NAME");
+  app.add_option(
+         "--checkpoints", *checkpoints,
+         "shared: nodes see the jobs' output folders under the same paths; upload: each has "
+         "its own, and what is committed is kept in the output folder on this machine")
+      ->check(CLI::IsMember({"shared", "upload"}))
+      ->capture_default_str();
+  app.add_option("--worker-listen", options->worker_listen,
+                 "Also listen on TCP for workers of other machines")
+      ->type_name("HOST:PORT");
+  app.add_option("--worker-address", options->worker_address,
+                 "Where workers reach it, if not where --worker-listen says")
+      ->type_name("HOST:PORT");
+  app.add_option("--worker-data-dir", options->worker_data_dir,
+                 "Shards and indexes, where workers of other machines do not see --data-dir: a "
+                 "folder that all of them share")
+      ->type_name("DIR");
+}
+
+// What one flag alone does not show. Throws as CLI11 does.
+void CheckTogether(UpOptions* options) {
+  if (options->data_dir.empty()) {
+    const StatusOr<std::string> directory = DefaultDataDirectory();
+    if (!directory.ok()) throw CLI::ValidationError("--data-dir", MessageOf(directory.status()));
+    options->data_dir = *directory;
+  }
+  if (options->listen.empty() && (options->insecure || !options->token_file.empty())) {
+    throw CLI::ValidationError("--insecure and --token-file", "need --listen");
+  }
+  if (options->launcher != "local" && options->worker_listen.empty()) {
+    throw CLI::ValidationError("--launcher " + options->launcher,
+                               "needs --worker-listen HOST:PORT, which its workers reach");
+  }
+  if (options->launcher == "local" && !options->engine.empty()) {
+    throw CLI::ValidationError("--engine", "the launcher local has no settings");
+  }
+  if (options->worker_listen.empty() && !options->worker_address.empty()) {
+    throw CLI::ValidationError("--worker-address", "needs --worker-listen");
+  }
+  if (options->ranks_per_node > 0 && options->rank_interface.empty()) {
+    throw CLI::ValidationError(
+        "--ranks-per-node",
+        "needs --interface NAME, by which ranks of several nodes talk (lo where "
+        "all nodes are this machine)");
+  }
 }
 
 }  // namespace
@@ -39,14 +101,13 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
       "The first Ctrl-C lets running jobs save and parks them, the second kills them. Parked jobs "
       "go on with the next `anamnesis up`.");
   std::optional<int64_t> slots;
-  const CLI::Range positive(int64_t{1}, int64_t{4096});
   app.add_option("--data-dir", options.data_dir,
                  "State, shards and indexes (default: $XDG_STATE_HOME/anamnesis)")
       ->type_name("DIR");
   app.add_option("--slots", slots, "Ranks that run here at the same time (default: cores)")
-      ->check(positive);
+      ->check(kPositive);
   app.add_option("--threads-per-slot", options.threads_per_slot, "CPU threads of a rank")
-      ->check(positive);
+      ->check(kPositive);
   app.add_option("--root", options.roots,
                  "Folder beneath which the paths of jobs must lie; may be repeated (default: "
                  "wherever this user may read and write)")
@@ -59,35 +120,8 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   app.add_option("--token-file", options.token_file,
                  "With --listen: file of mode 0600 with the token")
       ->type_name("FILE");
-  app.add_option("--launcher", options.launcher, "What runs the workers: this machine or an engine")
-      ->check(CLI::IsMember({"local", "slurm", "kubernetes"}))
-      ->capture_default_str();
-  app.add_option("--engine", options.engine, "Setting of the engine; may be repeated")
-      ->type_name("KEY=VALUE")
-      ->allow_extra_args(false);
-  app.add_option("--ranks-per-node", options.ranks_per_node,
-                 "A gang of more ranks has several nodes, with a worker each (default: one node)")
-      ->check(positive);
-  app.add_option("--interface", options.rank_interface,
-                 "Network interface by which ranks of several nodes talk: a private one")
-      ->type_name("NAME");
   std::string checkpoints = "shared";
-  app.add_option(
-         "--checkpoints", checkpoints,
-         "shared: nodes see the jobs' output folders under the same paths; upload: each has "
-         "its own, and what is committed is kept in the output folder on this machine")
-      ->check(CLI::IsMember({"shared", "upload"}))
-      ->capture_default_str();
-  app.add_option("--worker-listen", options.worker_listen,
-                 "Also listen on TCP for workers of other machines")
-      ->type_name("HOST:PORT");
-  app.add_option("--worker-address", options.worker_address,
-                 "Where workers reach it, if not where --worker-listen says")
-      ->type_name("HOST:PORT");
-  app.add_option("--worker-data-dir", options.worker_data_dir,
-                 "Shards and indexes, where workers of other machines do not see --data-dir: a "
-                 "folder that all of them share")
-      ->type_name("DIR");
+  AddWorkerFlags(app, &options, &checkpoints);
   app.add_option("--metrics", options.metrics, "Serve /metrics for Prometheus")
       ->type_name("HOST:PORT");
   std::string hub = "allow";
@@ -99,30 +133,7 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   app.add_flag("--detach", options.detach, "Return once it serves; it survives the logout");
   try {
     app.parse(argc, argv);
-    if (options.data_dir.empty()) {
-      const StatusOr<std::string> directory = DefaultDataDirectory();
-      if (!directory.ok()) throw CLI::ValidationError("--data-dir", MessageOf(directory.status()));
-      options.data_dir = *directory;
-    }
-    if (options.listen.empty() && (options.insecure || !options.token_file.empty())) {
-      throw CLI::ValidationError("--insecure and --token-file", "need --listen");
-    }
-    if (options.launcher != "local" && options.worker_listen.empty()) {
-      throw CLI::ValidationError("--launcher " + options.launcher,
-                                 "needs --worker-listen HOST:PORT, which its workers reach");
-    }
-    if (options.launcher == "local" && !options.engine.empty()) {
-      throw CLI::ValidationError("--engine", "the launcher local has no settings");
-    }
-    if (options.worker_listen.empty() && !options.worker_address.empty()) {
-      throw CLI::ValidationError("--worker-address", "needs --worker-listen");
-    }
-    if (options.ranks_per_node > 0 && options.rank_interface.empty()) {
-      throw CLI::ValidationError(
-          "--ranks-per-node",
-          "needs --interface NAME, by which ranks of several nodes talk (lo where "
-          "all nodes are this machine)");
-    }
+    CheckTogether(&options);
   } catch (const CLI::ParseError& error) {
     const bool help = error.get_exit_code() == 0;
     app.exit(error);

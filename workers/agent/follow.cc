@@ -20,8 +20,6 @@ namespace anamnesis::agent {
 namespace {
 
 constexpr int32_t kLead = 0;
-// How long a worker without a coordinator keeps its ranks.
-constexpr absl::Duration kOrphanPatience = absl::Hours(1);
 
 // Reads what is there; how many signals that were.
 int TakeSignals(const FileDescriptor& signals) {

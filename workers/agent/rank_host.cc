@@ -11,17 +11,12 @@
 #include <utility>
 
 #include "common/io/file.h"
+#include "workers/agent/relay_line.h"
 #include "workers/contract/channel.h"
 #include "workers/contract/report.h"
 #include "workers/gang/rank_environment.h"
 
 namespace anamnesis::agent {
-namespace {
-
-constexpr size_t kChunkBytes = 64 << 10;
-
-}  // namespace
-
 void RankHost::Take(const v1::Relay& relay) {
   if (relay.has_start()) return Start(relay.start());
   const auto found = ranks_.find(relay.has_bytes() ? relay.bytes().rank()
@@ -139,7 +134,7 @@ void RankHost::Write(Rank* rank) const {
 }
 
 void RankHost::Read(int number, Rank* rank) const {
-  char buffer[kChunkBytes];
+  char buffer[kRelayBytes];
   while (rank->channel.valid()) {
     const ssize_t got = ::read(rank->channel.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;

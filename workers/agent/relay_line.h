@@ -13,6 +13,9 @@
 
 namespace anamnesis::agent {
 
+// Of a rank's channel, in one message.
+inline constexpr size_t kRelayBytes = 64 << 10;
+
 class RelayLine {
  public:
   explicit RelayLine(int32_t node) : node_(node) {}  // of the other side

@@ -14,14 +14,9 @@
 #include <vector>
 
 #include "common/io/file.h"
+#include "workers/agent/relay_line.h"
 
 namespace anamnesis::agent {
-namespace {
-
-constexpr size_t kChunkBytes = 64 << 10;
-
-}  // namespace
-
 class RemoteRank {
  public:
   int rank = 0;
@@ -211,7 +206,7 @@ void RemoteRanks::Serve(RemoteRank* rank, bool readable) {
   }
   if (rank->exit && (rank->to_gang.empty() || rank->closed)) return rank->SetResult();
   while (readable && !rank->closed) {
-    char buffer[kChunkBytes];
+    char buffer[kRelayBytes];
     const ssize_t got = ::read(rank->channel.get(), buffer, sizeof buffer);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == EAGAIN) return;

@@ -29,9 +29,6 @@
 namespace anamnesis::agent {
 namespace {
 
-// How long a worker without a coordinator waits for one before it gives its place up.
-constexpr absl::Duration kOrphanPatience = absl::Hours(1);
-
 // Between two reports of how far the preparation is.
 constexpr absl::Duration kPhasePause = absl::Seconds(1);
 

@@ -28,6 +28,9 @@ namespace anamnesis::agent {
 // content, for each sign of life of it. Must not call the session, and outlives it.
 using OnRelay = std::function<void(const v1::Relay& relay)>;
 
+// How long a worker without a coordinator waits for one before it gives its place up.
+inline constexpr absl::Duration kOrphanPatience = absl::Hours(1);
+
 struct SessionOptions {
   rpc::Address coordinator;  // of the worker plane
   std::string job_id;

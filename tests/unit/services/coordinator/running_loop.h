@@ -38,8 +38,8 @@ class RunningLoop {
         log_file_(std::fopen("/dev/null", "w")),
         log_(log_file_),
         telemetry_(board_, num_slots, "test"),
-        launcher_(*launch::LocalLauncher::Create({.worker_program = ground.worker_program,
-                                                  .data_directory = ground.folder.path()})),
+        launcher_(*launch::LocalLauncher::Create(
+            {.worker_program = ground.worker_program, .data_directory = ground.folder.path()})),
         loop_(*Loop::Create(
             {.core = {.num_slots = num_slots}, .data_directory = ground.folder.path()},
             {*store_, *launcher_, board_, sessions_, telemetry_, log_, clock_})) {}

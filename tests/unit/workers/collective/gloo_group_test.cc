@@ -25,6 +25,7 @@ GroupOptions Options(int rank, int num_ranks) {
   return {.rank = rank,
           .num_ranks = num_ranks,
           .prefix = "run/1/",
+          .interface = "",
           .timeout = std::chrono::seconds(60)};
 }
 

@@ -8,8 +8,13 @@ namespace {
 
 TrainPlan MakePlan() {
   TrainPlan plan;
-  plan.gang = {
-      .run_id = "r1", .epoch = 3, .rank = 1, .num_ranks = 2, .threads = 1, .device = "cpu"};
+  plan.gang = {.run_id = "r1",
+               .epoch = 3,
+               .rank = 1,
+               .num_ranks = 2,
+               .threads = 1,
+               .device = "cpu",
+               .interface = ""};
   plan.lora.rank_pattern = {{"q_proj", 4}};
   plan.lora.alpha_pattern = {{"q_proj", 0.5}};
   plan.lora.target_modules = {"q_proj", "v_proj"};
