@@ -125,7 +125,7 @@ struct Api::Services {
 };
 
 Api::Api(ApiOptions options, Loop& loop, Board& board, store::Store& store,
-         const launch::LocalLauncher& launcher)
+         const launch::Launcher& launcher)
     : services_(new Services{.context = {std::move(options), loop, board, store, launcher}}) {}
 Api::~Api() = default;
 

@@ -26,7 +26,7 @@ class Api {
  public:
   // All outlive this.
   Api(ApiOptions options, Loop& loop, Board& board, store::Store& store,
-      const launch::LocalLauncher& launcher);
+      const launch::Launcher& launcher);
   ~Api();
 
   void Register(grpc::ServerBuilder* builder);

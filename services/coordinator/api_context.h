@@ -15,7 +15,7 @@ struct ApiContext {
   Loop& loop;
   Board& board;
   store::Store& store;
-  const launch::LocalLauncher& launcher;
+  const launch::Launcher& launcher;
 
   // kUnauthenticated without the token that is asked for.
   Status Authorize(const grpc::ServerContextBase& context) const;

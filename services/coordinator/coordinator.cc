@@ -17,8 +17,9 @@
 
 #include "common/io/json.h"
 #include "common/io/lock.h"
-#include "common/process/sibling.h"
+#include "common/process/identity.h"
 #include "services/coordinator/loop.h"
+#include "services/coordinator/make_launcher.h"
 #include "services/coordinator/servers.h"
 #include "services/coordinator/token.h"
 
@@ -84,7 +85,17 @@ void Announce(const UpOptions& options, const std::string& version, const Server
                  token.file.empty() ? "for anybody who connects (--insecure)"
                                     : ("with the token in " + token.file).c_str());
   }
+  if (!servers.worker_tcp_address().empty()) {
+    std::fprintf(stderr, "  workers (%s) at %s\n", options.launcher.c_str(),
+                 servers.worker_tcp_address().c_str());
+  }
   if (!metrics.empty()) std::fprintf(stderr, "  metrics at http://%s/metrics\n", metrics.c_str());
+}
+
+// Where the launcher's workers find the worker plane. A port that was taken by number 0 is told.
+std::string WorkerAddress(const UpOptions& options, const Servers& servers) {
+  if (options.launcher == "local") return Cat("unix:", options.data_dir, "/w");
+  return options.worker_address.empty() ? servers.worker_tcp_address() : options.worker_address;
 }
 
 // Until the loop has ended; signals steer it.
@@ -139,26 +150,27 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
   Board board;
   SessionHub sessions;
   Telemetry telemetry(board, options.slots, version);
-  ANAM_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram("anamnesis-worker"));
-  launch::LocalLauncher launcher({.worker_program = worker,
-                                  .data_directory = folder.path,
-                                  .worker_address = "unix:" + folder.file("w")});
-  LoopOptions loop_options{.core = {.num_slots = options.slots},
-                           .threads_per_slot = options.threads_per_slot,
-                           .data_directory = folder.path,
-                           .allow_hub = options.allow_hub};
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<launch::Launcher> launcher, MakeLauncher(options));
+  LoopOptions loop_options{
+      .core = {.num_slots = options.slots, .ranks_per_node = options.ranks_per_node},
+      .threads_per_slot = options.threads_per_slot,
+      .data_directory = folder.path,
+      .rank_interface = options.rank_interface,
+      .allow_hub = options.allow_hub};
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Loop> loop,
-                        Loop::Create(loop_options, {*store, launcher, board, sessions, telemetry,
+                        Loop::Create(loop_options, {*store, *launcher, board, sessions, telemetry,
                                                     log, Clock::System()}));
   ANAM_ASSIGN_OR_RETURN(
       const std::unique_ptr<Servers> servers,
       Servers::Start({.public_socket = folder.file("s"),
                       .worker_socket = folder.file("w"),
                       .listen = options.listen,
+                      .worker_listen = options.worker_listen,
                       .api = {.rules = {.roots = options.roots, .num_slots = options.slots},
                               .version = version,
                               .token = token.value}},
-                     *loop, board, *store, sessions, launcher));
+                     *loop, board, *store, sessions, *launcher));
+  loop->SetWorkerAddress(WorkerAddress(options, *servers));
   std::string metrics;
   if (!options.metrics.empty()) {
     ANAM_ASSIGN_OR_RETURN(metrics, telemetry.Serve(options.metrics));

@@ -38,21 +38,14 @@ Loop::Loop(LoopOptions options, Parts parts, FileDescriptor event)
 
 Status Loop::Restore() {
   ANAM_ASSIGN_OR_RETURN(store::Loaded loaded, parts_.store.Load());
-  ANAM_ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   state_ = core::Restore(std::move(loaded.jobs), loaded.next_job_id, Now());
+  std::vector<launch::Known> known;
   for (const auto& [id, job] : state_.jobs) {
     parts_.board.Publish(std::make_shared<const core::Job>(job));
     if (job.attempts.empty() || !job.attempts.back().holds_slots) continue;
-    const core::Attempt& attempt = job.attempts.back();
-    if (attempt.worker.boot_id.empty()) continue;  // it attaches, or its lease runs out
-    const bool rebooted = attempt.worker.boot_id != boot_id;
-    if (!rebooted && parts_.launcher.Adopt(id, attempt.worker).ok()) continue;
-    Post(core::WorkerGone{.job = id,
-                          .epoch = attempt.epoch,
-                          .reason = rebooted ? core::Reason::kReboot : core::Reason::kWorkerLost,
-                          .message = rebooted ? "the machine was started anew"
-                                              : "the worker ended while no coordinator was there"});
+    known.push_back({id, job.attempts.back().epoch, job.attempts.back().worker});
   }
+  parts_.launcher.Reconcile(known);
   return absl::OkStatus();
 }
 
@@ -123,7 +116,7 @@ void Loop::Close() {
 }
 
 bool Loop::ShouldEnd() const {
-  return ending_ || (parking_ && state_.parking && parts_.launcher.empty());
+  return ending_ || (parking_ && state_.parking && !parts_.launcher.busy());
 }
 
 void Loop::Wait() {
@@ -147,19 +140,15 @@ void Loop::Turn() {
     commands.swap(commands_);
     questions.swap(questions_);
   }
-  if (killing_) parts_.launcher.KillAll();
+  if (killing_) parts_.launcher.StopAll();
   const core::Now now = Now();
   Pending pending;
   for (core::Event& event : std::exchange(undone_, {})) {
     Take({std::move(event), nullptr, now.monotonic}, now, &pending);
   }
-  for (const core::JobId job : parts_.launcher.TakeGone()) {
-    told_kill_.erase(job);
-    const core::Job* known = state_.Find(job);
-    if (known == nullptr || known->attempts.empty()) continue;
-    const core::WorkerGone gone{
-        .job = job, .epoch = known->attempts.back().epoch, .message = "the worker's process ended"};
-    Take({gone, nullptr, now.monotonic}, now, &pending);
+  for (core::Event& event : parts_.launcher.Observe()) {
+    if (const auto* gone = std::get_if<core::WorkerGone>(&event)) told_kill_.erase(gone->job);
+    Take({std::move(event), nullptr, now.monotonic}, now, &pending);
   }
   for (const Command& command : commands) Take(command, now, &pending);
   DecideAll(now, &pending);
@@ -169,8 +158,8 @@ void Loop::Turn() {
 
 void Loop::Take(const Command& command, const core::Now& now, Pending* pending) {
   if (const auto* detached = std::get_if<core::Detached>(&command.event);
-      detached != nullptr &&
-      (parts_.sessions.Has(detached->job) || pending->attached.contains(detached->job))) {
+      detached != nullptr && (parts_.sessions.Has({detached->job, detached->node}) ||
+                              pending->attached.contains({detached->job, detached->node}))) {
     return;  // the worker has come back before its old session was seen to end
   }
   const StatusOr<core::Outcome> outcome = Apply(command.event, now, pending);
@@ -186,8 +175,13 @@ void Loop::Take(const Command& command, const core::Now& now, Pending* pending) 
   }
   if (const auto* attached = std::get_if<core::Attached>(&command.event)) {
     told_stop_.erase(attached->job);
-    pending->attached.insert(attached->job);
-    pending->after.push_back([this, job = attached->job] { WatchAttached(job); });
+    pending->attached.insert({attached->job, attached->node});
+    if (attached->node == 0) {
+      pending->after.push_back([this, job = attached->job] {
+        const core::Attempt& attempt = state_.Find(job)->attempts.back();
+        parts_.launcher.Meet(job, attempt.epoch, attempt.worker);
+      });
+    }
   }
   if (std::holds_alternative<core::Launched>(command.event) ||
       std::holds_alternative<core::LaunchFailed>(command.event) ||
@@ -261,15 +255,14 @@ bool Loop::Place(const core::Place& place, const core::Now& now, Pending* pendin
     parts_.log.Warn("place_refused", {{"job", NameOf(place.job)}});
     return false;
   }
-  const core::Attempt attempt = state_.Find(place.job)->attempts.back();
   told_stop_.erase(place.job);
-  pending->after.push_back([this, place, attempt] {
+  pending->after.push_back([this, place] {
     if (place.keep_worker) {
       v1::SessionResponse message;
       *message.mutable_grant() = MakeGrant(*state_.Find(place.job), options_);
-      parts_.sessions.Push(place.job, std::move(message));
+      parts_.sessions.PushToAll(place.job, message);
     } else {
-      Launch(place.job, attempt.epoch, attempt.token);
+      Launch(place.job);
     }
   });
   return true;

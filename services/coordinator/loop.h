@@ -20,7 +20,7 @@
 #include "services/coordinator/telemetry.h"
 #include "services/core/apply.h"
 #include "services/core/decide.h"
-#include "services/launch/local.h"
+#include "services/launch/launcher.h"
 #include "services/store/store.h"
 
 namespace anamnesis::coordinator {
@@ -29,7 +29,8 @@ struct LoopOptions {
   core::Options core;
   int64_t threads_per_slot = 1;
   std::string data_directory;
-  bool allow_hub = true;  // jobs may fetch models
+  std::string rank_interface;  // for what ranks of several nodes say to each other
+  bool allow_hub = true;       // jobs may fetch models
 };
 
 // What a worker needs to know of an epoch.
@@ -39,7 +40,7 @@ class Loop {
  public:
   struct Parts {  // all outlive the loop
     store::Store& store;
-    launch::LocalLauncher& launcher;
+    launch::Launcher& launcher;
     Board& board;
     SessionHub& sessions;
     Telemetry& telemetry;
@@ -66,6 +67,8 @@ class Loop {
   void Ask(Question question);
   // Ends Run: at once (workers go on), or with `park` once no worker is left.
   void Shutdown(bool park);
+  // Where workers find the worker plane; before Run.
+  void SetWorkerAddress(std::string address) { worker_address_ = std::move(address); }
   // Kills the workers that are left while parking.
   void KillWorkers();
 
@@ -89,7 +92,7 @@ class Loop {
     std::vector<std::pair<Reply, Status>> refused;
     std::vector<std::pair<Reply, std::pair<core::JobId, bool>>> accepted;
     std::map<core::JobId, int64_t> acknowledged;
-    std::set<core::JobId> attached;
+    std::set<WorkerName> attached;
     std::vector<core::Event> facts;  // that nobody tells a second time
   };
 
@@ -104,8 +107,7 @@ class Loop {
   void DecideAll(const core::Now& now, Pending* pending);
   bool Carry(const core::Decision& decision, const core::Now& now, Pending* pending);
   bool Place(const core::Place& place, const core::Now& now, Pending* pending);
-  void Launch(core::JobId job, int64_t epoch, const std::string& token);
-  void WatchAttached(core::JobId job);
+  void Launch(core::JobId job);
   void TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool leave);
   void Kill(const core::Kill& kill);
   void Finish(Pending* pending);
@@ -115,6 +117,7 @@ class Loop {
   const LoopOptions options_;
   const Parts parts_;
   const FileDescriptor event_;
+  std::string worker_address_;
   core::State state_;
 
   std::mutex mutex_;

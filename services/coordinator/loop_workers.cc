@@ -14,6 +14,11 @@ v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
   grant.set_threads_per_rank(static_cast<int32_t>(options.threads_per_slot));
   grant.set_data_directory(options.data_directory);
   grant.set_allow_hub(options.allow_hub);
+  const int64_t nodes = job.attempts.back().nodes;
+  grant.set_nodes(static_cast<int32_t>(nodes));
+  grant.set_ranks_per_node(
+      static_cast<int32_t>(nodes == 1 ? job.resolved.ranks : options.core.ranks_per_node));
+  if (nodes > 1) grant.set_rank_interface(options.rank_interface);
   // The same for all attempts of the job, another for every other job.
   grant.set_run_id(Sha256Hex(Cat(options.data_directory, " ", static_cast<int64_t>(job.id), " ",
                                  absl::ToUnixMicros(job.create_time)))
@@ -30,29 +35,21 @@ bool Loop::Told::SaysMoreThan(const Told& other) const {
          deadline + absl::Seconds(1) < other.deadline;
 }
 
-void Loop::Launch(core::JobId job, int64_t epoch, const std::string& token) {
-  const StatusOr<core::WorkerProcess> worker = parts_.launcher.Launch(job, epoch, token);
-  if (worker.ok()) {
-    Post(core::Launched{.job = job, .epoch = epoch, .worker = *worker});
-  } else {
-    Post(core::LaunchFailed{.job = job, .epoch = epoch, .message = MessageOf(worker.status())});
-  }
-}
-
-// A worker whose launch was not recorded (the coordinator ended in between) is watched from when it
-// comes; its token has proved that it is the one.
-void Loop::WatchAttached(core::JobId job) {
-  const core::Attempt& attempt = state_.Find(job)->attempts.back();
-  if (!attempt.worker.boot_id.empty() || parts_.launcher.Watches(job)) return;
-  const StatusOr<ProcessIdentity> identity = IdentityOf(attempt.worker.pid);
-  const StatusOr<std::string> boot_id = BootId();
-  if (!identity.ok() || !boot_id.ok()) return;  // its lease runs out
-  const core::WorkerProcess worker{.host = attempt.worker.host,
-                                   .boot_id = *boot_id,
-                                   .pid = identity->pid,
-                                   .start_ticks = identity->start_ticks};
-  if (!parts_.launcher.Adopt(job, worker).ok()) return;
-  Post(core::Launched{.job = job, .epoch = attempt.epoch, .worker = worker});
+void Loop::Launch(core::JobId id) {
+  const core::Job& job = *state_.Find(id);
+  const core::Attempt& attempt = job.attempts.back();
+  const int64_t ranks = job.resolved.ranks;
+  parts_.launcher.Launch(
+      {.job = id,
+       .epoch = attempt.epoch,
+       .token = attempt.token,
+       .worker_address = worker_address_,
+       .ranks = ranks,
+       .nodes = attempt.nodes,
+       .ranks_per_node = attempt.nodes == 1 ? ranks : options_.core.ranks_per_node,
+       .threads_per_rank = options_.threads_per_slot,
+       .display_name = job.spec.display_name,
+       .project = job.spec.project});
 }
 
 void Loop::TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool leave) {
@@ -63,13 +60,16 @@ void Loop::TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool l
   message.mutable_stop()->set_epoch(epoch);
   message.mutable_stop()->set_grace_ms(leave ? 0 : absl::ToInt64Milliseconds(grace));
   message.mutable_stop()->set_leave(leave);
-  if (parts_.sessions.Push(job, std::move(message))) told_stop_[job] = now;
+  // The worker that leads tells the gang to save; all are told to leave.
+  const bool told_now = leave ? parts_.sessions.PushToAll(job, message)
+                              : parts_.sessions.Push(job, std::move(message));
+  if (told_now) told_stop_[job] = now;
 }
 
 void Loop::Kill(const core::Kill& kill) {
   const auto told = told_kill_.find(kill.job);
   if (told != told_kill_.end() && (told->second || !kill.at_once)) return;
-  if (parts_.launcher.Kill(kill.job, kill.at_once)) {
+  if (parts_.launcher.Stop(kill.job, kill.at_once)) {
     told_kill_[kill.job] = kill.at_once;
   } else {  // never launched, as far as anybody knows
     Post(core::WorkerGone{.job = kill.job, .epoch = kill.epoch, .message = "no worker process"});

@@ -6,6 +6,8 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_posix.h>
 
+#include <optional>
+
 #include "common/rpc/address.h"
 #include "services/coordinator/unix_listener.h"
 #include "services/coordinator/worker_service.h"
@@ -22,6 +24,35 @@ void SetLimits(grpc::ServerBuilder* builder) {
   builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
   builder->AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
 }
+
+// A TCP port of a server that is built afterwards.
+class TcpPort {
+ public:
+  static StatusOr<TcpPort> Add(const char* flag, const std::string& listen,
+                               grpc::ServerBuilder* builder) {
+    TcpPort port;
+    port.flag_ = flag;
+    ANAM_ASSIGN_OR_RETURN(port.address_, rpc::ParseAddress(listen));
+    builder->AddListeningPort(port.address_.GrpcTarget(), grpc::InsecureServerCredentials(),
+                              port.number_.get());
+    return port;
+  }
+  // HOST:PORT with the port that was taken, once the server is built.
+  StatusOr<std::string> Address(const grpc::Server* server) const {
+    if (server == nullptr || *number_ == 0) {
+      return InvalidArgument(flag_, " ", address_.Text(),
+                             ": cannot listen there: the address is in use or not this machine's");
+    }
+    rpc::Address address = address_;
+    address.port = *number_;
+    return address.Text();
+  }
+
+ private:
+  const char* flag_ = "";
+  rpc::Address address_;
+  std::unique_ptr<int> number_ = std::make_unique<int>(0);
+};
 
 StatusOr<std::unique_ptr<UnixListener>> Listen(const std::string& path, grpc::Server* server) {
   return UnixListener::Start(path, [server](FileDescriptor connection) {
@@ -41,17 +72,18 @@ struct Servers::Parts {
   std::unique_ptr<WorkerServiceImpl> workers;
   std::unique_ptr<grpc::Server> public_server, worker_server, tcp_server;
   std::unique_ptr<UnixListener> public_listener, worker_listener;  // end before their servers
-  std::string tcp_address;
+  std::string tcp_address, worker_tcp_address;
 };
 
 Servers::Servers(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Servers::~Servers() = default;
 std::string Servers::tcp_address() const { return parts_->tcp_address; }
+std::string Servers::worker_tcp_address() const { return parts_->worker_tcp_address; }
 
 StatusOr<std::unique_ptr<Servers>> Servers::Start(const ServersOptions& options, Loop& loop,
                                                   Board& board, store::Store& store,
                                                   SessionHub& sessions,
-                                                  const launch::LocalLauncher& launcher) {
+                                                  const launch::Launcher& launcher) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   auto parts = std::make_unique<Parts>(loop);
@@ -69,23 +101,23 @@ StatusOr<std::unique_ptr<Servers>> Servers::Start(const ServersOptions& options,
     grpc::ServerBuilder builder;
     SetLimits(&builder);
     builder.RegisterService(parts->workers.get());
+    std::optional<TcpPort> port;
+    if (!options.worker_listen.empty()) {
+      ANAM_ASSIGN_OR_RETURN(port, TcpPort::Add("--worker-listen", options.worker_listen, &builder));
+    }
     parts->worker_server = builder.BuildAndStart();
+    if (port) {
+      ANAM_ASSIGN_OR_RETURN(parts->worker_tcp_address, port->Address(parts->worker_server.get()));
+    }
   }
   if (!options.listen.empty()) {
-    ANAM_ASSIGN_OR_RETURN(rpc::Address address, rpc::ParseAddress(options.listen));
     parts->tcp_api = std::make_unique<Api>(options.api, loop, board, store, launcher);
     grpc::ServerBuilder builder;
     SetLimits(&builder);
-    int port = 0;
-    builder.AddListeningPort(address.GrpcTarget(), grpc::InsecureServerCredentials(), &port);
+    ANAM_ASSIGN_OR_RETURN(const TcpPort port, TcpPort::Add("--listen", options.listen, &builder));
     parts->tcp_api->Register(&builder);
     parts->tcp_server = builder.BuildAndStart();
-    if (parts->tcp_server == nullptr || port == 0) {
-      return InvalidArgument("--listen ", options.listen,
-                             ": cannot listen there: the address is in use or not this machine's");
-    }
-    address.port = port;
-    parts->tcp_address = address.Text();
+    ANAM_ASSIGN_OR_RETURN(parts->tcp_address, port.Address(parts->tcp_server.get()));
   }
   ANAM_ASSIGN_OR_RETURN(parts->worker_listener,
                         Listen(options.worker_socket, parts->worker_server.get()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gRPC servers of a coordinator: the public plane on its Unix socket and, where asked for, on
-// TCP; the worker plane on a socket of its own. With health and reflection.
+// TCP; the worker plane on a socket of its own and, where asked for, on TCP, where each worker
+// proves itself by its token. With health and reflection.
 #pragma once
 
 #include <memory>
@@ -12,7 +13,7 @@ namespace anamnesis::coordinator {
 
 struct ServersOptions {
   std::string public_socket, worker_socket;  // paths
-  std::string listen;                        // HOST:PORT, or ""
+  std::string listen, worker_listen;         // HOST:PORT, or ""
   ApiOptions api;                            // its token is for `listen` alone
 };
 
@@ -22,11 +23,13 @@ class Servers {
   static StatusOr<std::unique_ptr<Servers>> Start(const ServersOptions& options, Loop& loop,
                                                   Board& board, store::Store& store,
                                                   SessionHub& sessions,
-                                                  const launch::LocalLauncher& launcher);
+                                                  const launch::Launcher& launcher);
   ~Servers();
 
   // HOST:PORT with the port that was taken; "" without --listen.
   std::string tcp_address() const;
+  // The same of the worker plane.
+  std::string worker_tcp_address() const;
   // No new calls; those under way get `patience`. The loop has ended, or never ran: it is closed.
   void Shutdown(absl::Duration patience);
 

@@ -59,6 +59,24 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   app.add_option("--token-file", options.token_file,
                  "With --listen: file of mode 0600 with the token")
       ->type_name("FILE");
+  app.add_option("--launcher", options.launcher, "What runs the workers: this machine or an engine")
+      ->check(CLI::IsMember({"local", "slurm", "kubernetes"}))
+      ->capture_default_str();
+  app.add_option("--engine", options.engine, "Setting of the engine; may be repeated")
+      ->type_name("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--ranks-per-node", options.ranks_per_node,
+                 "A gang of more ranks has several nodes, with a worker each (default: one node)")
+      ->check(positive);
+  app.add_option("--interface", options.rank_interface,
+                 "Network interface by which ranks of several nodes talk: a private one")
+      ->type_name("NAME");
+  app.add_option("--worker-listen", options.worker_listen,
+                 "Also listen on TCP for workers of other machines")
+      ->type_name("HOST:PORT");
+  app.add_option("--worker-address", options.worker_address,
+                 "Where workers reach it, if not where --worker-listen says")
+      ->type_name("HOST:PORT");
   app.add_option("--metrics", options.metrics, "Serve /metrics for Prometheus")
       ->type_name("HOST:PORT");
   std::string hub = "allow";
@@ -77,6 +95,22 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
     }
     if (options.listen.empty() && (options.insecure || !options.token_file.empty())) {
       throw CLI::ValidationError("--insecure and --token-file", "need --listen");
+    }
+    if (options.launcher != "local" && options.worker_listen.empty()) {
+      throw CLI::ValidationError("--launcher " + options.launcher,
+                                 "needs --worker-listen HOST:PORT, which its workers reach");
+    }
+    if (options.launcher == "local" && !options.engine.empty()) {
+      throw CLI::ValidationError("--engine", "the launcher local has no settings");
+    }
+    if (options.worker_listen.empty() && !options.worker_address.empty()) {
+      throw CLI::ValidationError("--worker-address", "needs --worker-listen");
+    }
+    if (options.ranks_per_node > 0 && options.rank_interface.empty()) {
+      throw CLI::ValidationError(
+          "--ranks-per-node",
+          "needs --interface NAME, by which ranks of several nodes talk (lo where "
+          "all nodes are this machine)");
     }
   } catch (const CLI::ParseError& error) {
     const bool help = error.get_exit_code() == 0;

@@ -18,8 +18,14 @@ struct UpOptions {
   std::string listen;              // HOST:PORT; "" for the Unix socket alone
   bool insecure = false;
   std::string token_file;
-  std::string metrics;    // HOST:PORT; "" for none
-  bool allow_hub = true;  // jobs may fetch models from the hub
+  std::string launcher = "local";   // slurm, kubernetes
+  std::vector<std::string> engine;  // KEY=VALUE, of the launcher
+  int64_t ranks_per_node = 0;       // 0: a gang is on one node
+  std::string rank_interface;       // what ranks of several nodes talk over
+  std::string worker_listen;        // HOST:PORT; "": workers are on this machine
+  std::string worker_address;       // HOST:PORT as workers reach it; "": as it listens
+  std::string metrics;              // HOST:PORT; "" for none
+  bool allow_hub = true;            // jobs may fetch models from the hub
   bool detach = false;
 };
 

@@ -103,7 +103,7 @@ class SessionReactor final
     v1::SessionResponse response;
     *response.mutable_grant() = grant;
     Push(std::move(response));
-    sessions_.Register(*job_, shared_from_this());
+    sessions_.Register(Name(), token_, shared_from_this());
     bool over = false;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
@@ -113,9 +113,11 @@ class SessionReactor final
     if (over) Detach();  // OnDone came too early to do it
   }
 
+  WorkerName Name() const { return {*job_, node_}; }
+
   void Detach() {
-    if (!sessions_.Unregister(*job_, this)) return;
-    loop_.Post(core::Detached{.job = *job_, .epoch = epoch_});
+    if (!sessions_.Unregister(Name(), this)) return;
+    loop_.Post(core::Detached{.job = *job_, .epoch = epoch_, .node = node_});
   }
 
   void Take(const v1::SessionRequest& request) {
@@ -123,14 +125,18 @@ class SessionReactor final
                                        shared_from_this()](const StatusOr<Loop::Applied>& applied) {
       if (!applied.ok()) link->Close(applied.status());
     };
-    if (request.has_report()) {
+    if ((request.has_report() || request.has_commit()) && node_ != 0) {
+      Close(InvalidArgument("reports and commits are the leading worker's"));
+    } else if (request.has_report()) {
       const StatusOr<core::Reported> report = FromProto(*job_, request.report());
       if (!report.ok()) return Close(report.status());
       loop_.Post(*report, close_if_refused);
     } else if (request.has_commit()) {
       TakeCommit(request.commit());
+    } else if (request.has_relay()) {
+      sessions_.Relay(Name(), this, request.relay());
     } else if (request.has_heartbeat()) {
-      loop_.Post(core::Heard{.job = *job_, .epoch = request.heartbeat().epoch()},
+      loop_.Post(core::Heard{.job = *job_, .epoch = request.heartbeat().epoch(), .node = node_},
                  [link = shared_from_this()](const StatusOr<Loop::Applied>& applied) {
                    if (!applied.ok()) return link->Close(applied.status());
                    v1::SessionResponse response;
@@ -138,7 +144,7 @@ class SessionReactor final
                    link->Push(std::move(response));
                  });
     } else {
-      Close(InvalidArgument("a session holds one hello, reports, commits and heartbeats"));
+      Close(InvalidArgument("a session holds one hello, reports, commits, relays and heartbeats"));
     }
   }
 
@@ -147,13 +153,16 @@ class SessionReactor final
     if (!job.ok()) return Close(job.status());
     job_ = *job;
     epoch_ = request.hello().epoch();
+    node_ = request.hello().node();
+    token_ = request.hello().token();
     const v1::Hello& hello = request.hello();
     loop_.Post(core::Attached{.job = *job_,
                               .epoch = epoch_,
                               .token = hello.token(),
                               .reattach = hello.reattach(),
                               .host = hello.host(),
-                              .pid = hello.pid()},
+                              .pid = hello.pid(),
+                              .node = node_},
                [this, link = shared_from_this()](const StatusOr<Loop::Applied>& applied) {
                  if (!applied.ok()) return Close(applied.status());
                  Accept(MakeGrant(*applied->job, loop_.options()));
@@ -188,7 +197,8 @@ class SessionReactor final
   std::shared_ptr<SessionReactor> self_;  // until OnDone
   v1::SessionRequest request_;            // being read
   std::optional<core::JobId> job_;        // after hello; written by reads only
-  int64_t epoch_ = 0;
+  int64_t epoch_ = 0, node_ = 0;
+  std::string token_;
 
   std::mutex mutex_;
   std::deque<v1::SessionResponse> outbox_;  // the first is being written while writing_

@@ -12,7 +12,7 @@ namespace {
 // The last attempt, whose worker is to take the next epoch.
 StatusOr<Attempt*> FindKept(Change* change, Job* job) {
   const Session* session = change->state.FindSession(*job);
-  if (session == nullptr || !session->attached ||
+  if (session == nullptr || !AreAllAttached(*session) ||
       job->attempts.back().state != AttemptState::kFailed) {
     return FailedPrecondition(NameOf(job->id), " has no worker to keep");
   }
@@ -46,13 +46,14 @@ Status Handle(Change* change, const Assign& event) {
   }
   if (change->state.parking) return FailedPrecondition("the coordinator shuts down");
   Attempt attempt;
-  Session session{.launching = true, .last_heard = change->now.monotonic};
+  Session session;
   attempt.epoch = static_cast<int64_t>(job->attempts.size()) + 1;
   attempt.start_time = change->now.wall;
   if (event.keep_worker) {
     ANAM_ASSIGN_OR_RETURN(Attempt * kept, FindKept(change, job));
     session = *change->state.FindSession(*job);
     attempt.slots = kept->slots;
+    attempt.nodes = kept->nodes;
     attempt.token = kept->token;
     attempt.worker = kept->worker;
     ReleaseSlots(change, job);
@@ -66,6 +67,10 @@ Status Handle(Change* change, const Assign& event) {
       return InvalidArgument("a new worker of ", NameOf(job->id), " needs a token of its own");
     }
     job->acknowledged_sequence = 0;
+    attempt.nodes = NodesOf(job->resolved.ranks, change->options);
+    session.launching = true;
+    session.last_heard = change->now.monotonic;
+    session.others.assign(static_cast<size_t>(attempt.nodes - 1), session);
   }
   change->state.sessions[{job->id, attempt.epoch}] = session;
   job->attempts.push_back(std::move(attempt));
@@ -95,9 +100,37 @@ Status Handle(Change* change, const LaunchFailed& event) {
     ReleaseSlots(change, job);
     return absl::OkStatus();
   }
-  EndAttempt(change, job, AttemptState::kFailed, Reason::kLaunchFailed, event.message);
+  if (event.reason == Reason::kEngineUnreachable) change->state.engine_fault = event.message;
+  if (event.reason == Reason::kEngineUnreachable && job->state == JobState::kPreparing) {
+    // Nothing was ever started: no attempt, and no failure of the job.
+    ReleaseSlots(change, job);
+    job->attempts.pop_back();
+    Go(change, job, JobState::kQueued, event.reason, kByCoordinator, event.message);
+    return absl::OkStatus();
+  }
+  EndAttempt(change, job, AttemptState::kFailed, event.reason, event.message);
   ReleaseSlots(change, job);
-  GoAfterFailure(change, job, {Reason::kLaunchFailed, event.message, 0}, kByCoordinator);
+  GoAfterFailure(change, job, {event.reason, event.message, 0}, kByCoordinator);
+  return absl::OkStatus();
+}
+
+Status Handle(Change* change, const EngineWaits& event) {
+  ANAM_ASSIGN_OR_RETURN(Job * job, FindJob(change, event.job));
+  ANAM_ASSIGN_OR_RETURN(const Attempt* attempt, FindActive(job, event.epoch));
+  Session* session = change->state.FindSession(*job);
+  for (int64_t node = 0; node < attempt->nodes; ++node) {
+    Line* line = FindLine(session, node);
+    if (line->launching) line->last_heard = change->now.monotonic;
+  }
+  if (!session->launching || job->progress.phase == event.message) return absl::OkStatus();
+  job->progress.phase = event.message;
+  change->outcome.changed = true;
+  return absl::OkStatus();
+}
+
+Status Handle(Change* change, const EngineSeen& event) {
+  change->state.engine_fault.reset();
+  if (!event.reachable) change->state.engine_fault = event.message;
   return absl::OkStatus();
 }
 
@@ -127,17 +160,19 @@ Status Handle(Change* change, const WorkerGone& event) {
 Status Handle(Change* change, const LeaseExpired& event) {
   ANAM_ASSIGN_OR_RETURN(Job * job, FindJob(change, event.job));
   ANAM_ASSIGN_OR_RETURN(const Attempt* attempt, FindActive(job, event.epoch));
-  const Session* session = change->state.FindSession(*job);
+  Session* session = change->state.FindSession(*job);
   ANAM_CHECK(session != nullptr);
   if (change->now.monotonic < LeaseEnd(*session, change->options)) {
     return FailedPrecondition("the worker of ", NameOf(job->id), " was heard of in time");
   }
   const int64_t last_step = attempt->last_step;
+  const int64_t node = FirstToExpire(*session, change->options);
+  const std::string worker = attempt->nodes == 1 ? "its worker" : Cat("its worker of node ", node);
   const std::string message =
-      session->launching
-          ? Cat("its worker did not come within ",
+      FindLine(session, node)->launching
+          ? Cat(worker, " did not come within ",
                 absl::FormatDuration(change->options.launch_patience))
-          : Cat("its worker was not heard of for ", absl::FormatDuration(change->options.lease));
+          : Cat(worker, " was not heard of for ", absl::FormatDuration(change->options.lease));
   EndAttempt(change, job, AttemptState::kLost, Reason::kLeaseExpired, message);
   GoAfterFailure(change, job, {Reason::kLeaseExpired, message, last_step}, kByCoordinator);
   return absl::OkStatus();

@@ -115,9 +115,12 @@ void EndAttempt(Change* change, Job* job, AttemptState state, Reason reason,
   change->outcome.changed = true;
   if (Session* session = change->state.FindSession(*job)) {
     session->idle_since = change->now.monotonic;
-    session->launching = false;
-    // A lost worker is refused from now on: its session counts for nothing.
-    if (state == AttemptState::kLost) session->attached = false;
+    for (int64_t node = 0; node < attempt->nodes; ++node) {
+      Line* line = FindLine(session, node);
+      line->launching = false;
+      // A lost worker is refused from now on: its session counts for nothing.
+      if (state == AttemptState::kLost) line->attached = false;
+    }
   }
 }
 

@@ -48,16 +48,31 @@ struct Launched {
   int64_t epoch = 0;
   WorkerProcess worker;
 };
+// Nothing runs. kEngineUnreachable undoes the attempt: the job is queued again, and nothing is
+// placed before EngineSeen. kInvalidInput: would be refused again.
 struct LaunchFailed {
   JobId job{};
   int64_t epoch = 0;
   std::string message;
+  Reason reason = Reason::kLaunchFailed;
 };
-// The process is gone; its slots are free.
+// The engine has taken the attempt and not started all of it yet: its workers need not have come.
+struct EngineWaits {
+  JobId job{};
+  int64_t epoch = 0;
+  std::string message;  // what for, in the engine's words
+};
+// Whether the launcher's engine answers.
+struct EngineSeen {
+  bool reachable = true;
+  std::string message;  // what is wrong
+};
+// All processes of the attempt are gone; its slots are free.
 struct WorkerGone {
   JobId job{};
   int64_t epoch = 0;
-  Reason reason = Reason::kWorkerLost;  // or kReboot
+  // Or kReboot, kNodeLost, kPreempted, kTimeLimit, kOutOfMemory, kEngineCancelled.
+  Reason reason = Reason::kWorkerLost;
   std::string message;
 };
 struct LeaseExpired {
@@ -75,14 +90,17 @@ struct Attached {
   bool reattach = false;
   std::string host;
   int64_t pid = 0;
+  int64_t node = 0;  // of the attempt's workers
 };
 struct Heard {  // any message: renews the lease
   JobId job{};
   int64_t epoch = 0;
+  int64_t node = 0;
 };
 struct Detached {  // the session broke; the lease runs on
   JobId job{};
   int64_t epoch = 0;
+  int64_t node = 0;
 };
 struct PhaseReported {
   AttemptState state = AttemptState::kPreparing;  // or kRendezvous
@@ -148,8 +166,8 @@ struct Commit {
   std::string name = "checkpoint";
 };
 
-using Event =
-    std::variant<Submit, Cancel, Pause, Resume, Assign, Launched, LaunchFailed, WorkerGone,
-                 LeaseExpired, Park, Attached, Heard, Detached, Reported, Commit>;
+using Event = std::variant<Submit, Cancel, Pause, Resume, Assign, Launched, LaunchFailed,
+                           EngineWaits, EngineSeen, WorkerGone, LeaseExpired, Park, Attached, Heard,
+                           Detached, Reported, Commit>;
 
 }  // namespace anamnesis::core

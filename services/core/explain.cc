@@ -52,6 +52,7 @@ std::string ExplainWaiting(const State& state, const Job& job, const Now& now,
   const int64_t ranks = job.resolved.ranks;
   if (const auto followed = WaitsFor(state, job)) return ExplainFollowing(*followed);
   if (state.parking) return "the coordinator shuts down; the next one continues it";
+  if (state.engine_fault) return Cat("the engine does not answer: ", *state.engine_fault);
   const PlacementPlan plan = PlanPlacement(state, now, options);
   if (std::any_of(plan.places.begin(), plan.places.end(),
                   [&](const Place& place) { return place.job == job.id; })) {
@@ -80,6 +81,7 @@ std::string ExplainActive(const State& state, const Job& job, const Now& now,
   const absl::Duration lease_left = LeaseEnd(session, options) - now.monotonic;
   if (session.launching) {
     if (job.stop_deadline || state.parking) return "its worker, not there yet, is told to end";
+    if (!job.progress.phase.empty()) return Cat("waits in the engine: ", job.progress.phase);
     return Cat("waits for the worker of attempt ", job.attempts.back().epoch, ", ",
                InWords(lease_left), " more");
   }

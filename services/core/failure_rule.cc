@@ -10,15 +10,20 @@ namespace {
 
 bool ComesAgain(Reason reason) {
   return reason == Reason::kInvalidInput || reason == Reason::kOutOfMemory ||
-         reason == Reason::kInternal;
+         reason == Reason::kInternal || reason == Reason::kEngineCancelled;
+}
+
+// No fault of the job: waited for without end.
+bool IsBlameless(Reason reason) {
+  return reason == Reason::kDiskFull || reason == Reason::kPreempted ||
+         reason == Reason::kNodeLost || reason == Reason::kEngineUnreachable;
 }
 
 bool AreEqual(const Job& job, int64_t count) {
   const auto& failures = job.failures;
   if (count < 1 || static_cast<int64_t>(failures.size()) < count) return false;
   const Failure& last = failures.back();
-  if (last.reason == Reason::kDiskFull)
-    return false;  // no fault of the job: waited for without end
+  if (IsBlameless(last.reason)) return false;
   return std::all_of(failures.end() - count, failures.end(), [&](const Failure& failure) {
     return failure.reason == last.reason && failure.last_step == last.last_step;
   });

@@ -2,7 +2,8 @@
 // What becomes of a job after a failure. A mistake of the user, too little memory and a defect of
 // ours would come again: the job ends, as rejected when not one step was ever made of a wrong
 // input. A poison job, whose last `equal_failures` failures have the same reason and last step,
-// ends as well, but no job because a disk is full. Everything else is tried again after retry_base,
+// ends as well, but no job because a disk is full, or because the engine took its nodes. What
+// somebody cancelled in the engine ends, too. Everything else is tried again after retry_base,
 // doubled with each failure in a row, up to retry_limit. Pure.
 #pragma once
 

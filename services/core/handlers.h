@@ -15,6 +15,8 @@ Status Handle(Change* change, const Resume& event);
 Status Handle(Change* change, const Assign& event);
 Status Handle(Change* change, const Launched& event);
 Status Handle(Change* change, const LaunchFailed& event);
+Status Handle(Change* change, const EngineWaits& event);
+Status Handle(Change* change, const EngineSeen& event);
 Status Handle(Change* change, const WorkerGone& event);
 Status Handle(Change* change, const LeaseExpired& event);
 Status Handle(Change* change, const Park& event);

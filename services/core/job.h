@@ -74,6 +74,11 @@ enum class Reason {
   kInternal,
   kStopped,
   kAfterNotSucceeded,
+  kEngineUnreachable,
+  kNodeLost,
+  kPreempted,
+  kTimeLimit,
+  kEngineCancelled,
 };
 
 // "queued", "user_cancelled", ...: for people, the store and metric labels.
@@ -107,12 +112,14 @@ struct Resolved {
   std::vector<std::string> notes;
 };
 
-// The process that runs an attempt, as the launcher knows it.
+// What runs an attempt, as the launcher knows it: a process of this machine, or an object of an
+// engine, which `handle` names ("slurm:4711").
 struct WorkerProcess {
   std::string host;
   std::string boot_id;
   int64_t pid = 0;          // 0: not launched yet
   int64_t start_ticks = 0;  // of /proc/PID/stat: with the pid, names the process
+  std::string handle = {};  // "": a process
   bool operator==(const WorkerProcess&) const = default;
 };
 
@@ -129,6 +136,7 @@ struct Attempt {
   Reason reason = Reason::kPlaced;
   std::string message;
   std::vector<int64_t> slots;  // ascending
+  int64_t nodes = 1;           // workers; the first one leads
   std::string token;           // secret of this worker; the same for all epochs of one worker
   WorkerProcess worker;
   absl::Time start_time;

@@ -17,22 +17,38 @@ constexpr std::array<const char*, 9> kAttemptStates = {
     "assigned",  "preparing", "rendezvous", "running", "draining",
     "succeeded", "failed",    "stopped",    "lost",
 };
-constexpr std::array<const char*, 22> kReasons = {
-    "submitted",       "placed",
-    "worker_attached", "data_ready",
-    "first_step",      "done",
-    "user_cancelled",  "user_paused",
-    "user_resumed",    "parked",
-    "rank_failed",     "worker_lost",
-    "lease_expired",   "launch_failed",
-    "reboot",          "invalid_input",
-    "out_of_memory",   "disk_full",
-    "equal_failures",  "internal",
-    "stopped",         "after_not_succeeded",
+constexpr std::array<const char*, 27> kReasons = {
+    "submitted",
+    "placed",
+    "worker_attached",
+    "data_ready",
+    "first_step",
+    "done",
+    "user_cancelled",
+    "user_paused",
+    "user_resumed",
+    "parked",
+    "rank_failed",
+    "worker_lost",
+    "lease_expired",
+    "launch_failed",
+    "reboot",
+    "invalid_input",
+    "out_of_memory",
+    "disk_full",
+    "equal_failures",
+    "internal",
+    "stopped",
+    "after_not_succeeded",
+    "engine_unreachable",
+    "node_lost",
+    "preempted",
+    "time_limit",
+    "engine_cancelled",
 };
 static_assert(kJobStates.size() == static_cast<size_t>(JobState::kRejected) + 1);
 static_assert(kAttemptStates.size() == static_cast<size_t>(AttemptState::kLost) + 1);
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kAfterNotSucceeded) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kEngineCancelled) + 1);
 
 template <typename Enum, size_t size>
 StatusOr<Enum> FromName(const std::array<const char*, size>& names, const std::string& name,

@@ -46,7 +46,7 @@ void PlanJob(const State& state, const Job& job, const Now& now, const Options& 
 PlacementPlan PlanPlacement(const State& state, const Now& now, const Options& options) {
   PlacementPlan plan;
   plan.free = FreeSlots(state, options);
-  if (state.parking) return plan;
+  if (state.parking || state.engine_fault) return plan;
   const std::set<QueuePlace> due = DueJobs(state, now, options);
   auto recovering = due.begin();
   auto queued = state.queue.begin();
@@ -67,7 +67,7 @@ absl::Duration RetryLeft(const Job& job, const Now& now, const Options& options)
 
 bool CanKeepWorker(const State& state, const Job& job, const Now& now, const Options& options) {
   const Session* session = state.FindSession(job);
-  return session != nullptr && session->attached && IsWorkerKept(state, job) &&
+  return session != nullptr && AreAllAttached(*session) && IsWorkerKept(state, job) &&
          now.monotonic < LeaseEnd(*session, options);
 }
 

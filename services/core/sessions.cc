@@ -5,14 +5,19 @@
 namespace anamnesis::core {
 namespace {
 
-// The session of the worker that names this epoch; lost and ended ones are refused.
-StatusOr<Session*> FindOpen(Change* change, Job* job, int64_t epoch) {
+// The line of the worker that names this epoch; lost and ended ones are refused.
+StatusOr<Line*> FindOpen(Change* change, Job* job, int64_t epoch, int64_t node) {
   ANAM_ASSIGN_OR_RETURN(const Attempt* attempt, FindWorker(job, epoch));
   Session* session = change->state.FindSession(*job);
   if (session == nullptr || attempt->state == AttemptState::kLost) {
     return StaleEpoch(epoch, attempt->epoch);
   }
-  return session;
+  Line* line = FindLine(session, node);
+  if (line == nullptr) {
+    return InvalidArgument(NameOf(job->id), ", epoch ", epoch, " has ", attempt->nodes,
+                           " nodes; there is no node ", node);
+  }
+  return line;
 }
 
 }  // namespace
@@ -23,11 +28,12 @@ Status Handle(Change* change, const Attached& event) {
   if (named != nullptr && named->token != event.token) {
     return PermissionDenied("this is not the worker of ", NameOf(job->id), ", epoch ", event.epoch);
   }
-  ANAM_ASSIGN_OR_RETURN(Session * session, FindOpen(change, job, event.epoch));
+  ANAM_ASSIGN_OR_RETURN(Line * line, FindOpen(change, job, event.epoch, event.node));
   Attempt& attempt = job->attempts.back();
-  session->attached = true;
-  session->launching = false;
-  session->last_heard = change->now.monotonic;
+  line->attached = true;
+  line->launching = false;
+  line->last_heard = change->now.monotonic;
+  if (event.node > 0) return absl::OkStatus();
   if (event.reattach) {
     ++attempt.reattached;
     change->outcome.changed = true;
@@ -36,7 +42,8 @@ Status Handle(Change* change, const Attached& event) {
     attempt.reason = Reason::kWorkerAttached;
     change->outcome.changed = true;
   }
-  if (attempt.worker.pid == 0) {  // the coordinator ended between the launch and its record
+  if (attempt.worker.pid == 0 &&
+      attempt.worker.handle.empty()) {  // the coordinator ended between the launch and its record
     attempt.worker.host = event.host;
     attempt.worker.pid = event.pid;
     change->outcome.changed = true;
@@ -46,15 +53,15 @@ Status Handle(Change* change, const Attached& event) {
 
 Status Handle(Change* change, const Heard& event) {
   ANAM_ASSIGN_OR_RETURN(Job * job, FindJob(change, event.job));
-  ANAM_ASSIGN_OR_RETURN(Session * session, FindOpen(change, job, event.epoch));
-  session->last_heard = change->now.monotonic;
+  ANAM_ASSIGN_OR_RETURN(Line * line, FindOpen(change, job, event.epoch, event.node));
+  line->last_heard = change->now.monotonic;
   return absl::OkStatus();
 }
 
 Status Handle(Change* change, const Detached& event) {
   ANAM_ASSIGN_OR_RETURN(Job * job, FindJob(change, event.job));
-  ANAM_ASSIGN_OR_RETURN(Session * session, FindOpen(change, job, event.epoch));
-  session->attached = false;
+  ANAM_ASSIGN_OR_RETURN(Line * line, FindOpen(change, job, event.epoch, event.node));
+  line->attached = false;
   return absl::OkStatus();
 }
 

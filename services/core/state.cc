@@ -6,8 +6,45 @@
 
 namespace anamnesis::core {
 
+namespace {
+
+absl::Duration EndOf(const Line& line, const Options& options) {
+  return line.last_heard + (line.launching ? options.launch_patience : options.lease);
+}
+
+const Line& LineOf(const Session& session, int64_t node) {
+  return node == 0 ? session : session.others[static_cast<size_t>(node) - 1];
+}
+
+}  // namespace
+
 absl::Duration LeaseEnd(const Session& session, const Options& options) {
-  return session.last_heard + (session.launching ? options.launch_patience : options.lease);
+  return EndOf(LineOf(session, FirstToExpire(session, options)), options);
+}
+
+int64_t FirstToExpire(const Session& session, const Options& options) {
+  int64_t first = 0;
+  for (int64_t node = 1; node <= static_cast<int64_t>(session.others.size()); ++node) {
+    if (EndOf(LineOf(session, node), options) < EndOf(LineOf(session, first), options)) {
+      first = node;
+    }
+  }
+  return first;
+}
+
+Line* FindLine(Session* session, int64_t node) {
+  if (node < 0 || node > static_cast<int64_t>(session->others.size())) return nullptr;
+  return &const_cast<Line&>(LineOf(*session, node));
+}
+
+bool AreAllAttached(const Session& session) {
+  return session.attached && std::all_of(session.others.begin(), session.others.end(),
+                                         [](const Line& line) { return line.attached; });
+}
+
+int64_t NodesOf(int64_t ranks, const Options& options) {
+  if (options.ranks_per_node <= 0) return 1;
+  return (ranks + options.ranks_per_node - 1) / options.ranks_per_node;
 }
 
 const Job* State::Find(JobId id) const {
@@ -86,8 +123,11 @@ State Restore(std::vector<Job> jobs, int64_t next_job_id, const Now& now) {
     const JobId id = job.id;
     if (!job.request_id.empty()) state.by_request_id[job.request_id] = id;
     if (!job.attempts.empty() && job.attempts.back().holds_slots) {
-      state.sessions[{id, job.attempts.back().epoch}] = {.last_heard = now.monotonic,
-                                                         .idle_since = now.monotonic};
+      Session session;
+      session.last_heard = session.idle_since = now.monotonic;
+      session.others.assign(static_cast<size_t>(job.attempts.back().nodes - 1),
+                            {.last_heard = now.monotonic});
+      state.sessions[{id, job.attempts.back().epoch}] = std::move(session);
     }
     state.next_job_id = std::max(state.next_job_id, static_cast<int64_t>(id) + 1);
     state.jobs.emplace(id, std::move(job));

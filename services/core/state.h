@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "services/core/job.h"
 
@@ -19,6 +20,7 @@ struct Now {
 
 struct Options {
   int64_t num_slots = 1;
+  int64_t ranks_per_node = 0;  // 0: all ranks of a gang are on one node
   absl::Duration heartbeat_interval = absl::Seconds(2);
   absl::Duration lease = absl::Seconds(6);
   absl::Duration launch_patience = absl::Seconds(60);   // between launch and the first attach
@@ -28,19 +30,31 @@ struct Options {
   absl::Duration kill_patience = absl::Seconds(10);  // a lost worker is told to end, then killed
 };
 
-// What is known of an attempt's worker in this life of the coordinator. Times are monotonic.
-struct Session {
+// What is known of one worker in this life of the coordinator. Times are monotonic.
+struct Line {
   bool attached = false;
   // Assigned in this life and not attached yet: launch_patience takes the place of the lease.
   bool launching = false;
-  // Or assigned, or restored.
+  // Or assigned, waited for in the engine, restored.
   absl::Duration last_heard = absl::ZeroDuration();
+};
+
+// An attempt's workers: the one that leads, and those of its other nodes.
+struct Session : Line {
+  std::vector<Line> others = {};  // of node 1, 2, …
   // Once the attempt is over: since when the worker has nothing to do.
   absl::Duration idle_since = absl::ZeroDuration();
 };
 
-// When the worker's lease is over: from that moment on, not after it.
+// When the lease of the first of the workers is over: from that moment on, not after it.
 absl::Duration LeaseEnd(const Session& session, const Options& options);
+// The node whose lease that is.
+int64_t FirstToExpire(const Session& session, const Options& options);
+// The worker of a node; nullptr: there is no such node.
+Line* FindLine(Session* session, int64_t node);
+bool AreAllAttached(const Session& session);
+// Workers of a gang of so many ranks.
+int64_t NodesOf(int64_t ranks, const Options& options);
 
 // Between Park and the kill of what has not stopped by then.
 inline constexpr absl::Duration kParkGrace = absl::Minutes(10);
@@ -69,6 +83,8 @@ struct State {
   std::map<std::string, JobId> by_output_dir;  // of jobs that are not terminal
   // By the job that they wait for: jobs to start after it. A job that has ended has none here.
   std::map<JobId, std::set<JobId>> followers;
+  // Since the engine does not answer: what is wrong. Nothing is placed.
+  std::optional<std::string> engine_fault = {};
   bool parking = false;
   absl::Duration park_time;  // monotonic, when parking began
 

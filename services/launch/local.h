@@ -1,50 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
-// The launcher of this machine: one anamnesis-worker for each attempt, in a session of its own, so
-// that it outlives the coordinator and its terminal; watched by pidfd. After a restart of the
-// coordinator the workers that still run are adopted. Loop thread only.
+// The launcher of this machine: the workers of an attempt, in a session and a process group of
+// their own, so that they outlive the coordinator and its terminal. The one that leads is watched
+// by pidfd; when it ends, those of further nodes (--ranks-per-node) are ended with it. After a
+// restart of the coordinator the workers that still run are adopted. Loop thread only.
 #pragma once
 
-#include <poll.h>
-
 #include <map>
-#include <string>
-#include <vector>
+#include <memory>
 
 #include "common/process/identity.h"
-#include "services/core/job.h"
+#include "services/launch/launcher.h"
+#include "services/launch/outbox.h"
 
 namespace anamnesis::launch {
 
 struct LocalOptions {
   std::string worker_program;
   std::string data_directory;
-  std::string worker_address;  // of the worker plane, as the worker is told it
 };
 
-class LocalLauncher {
+class LocalLauncher final : public Launcher {
  public:
-  explicit LocalLauncher(LocalOptions options) : options_(std::move(options)) {}
+  static StatusOr<std::unique_ptr<LocalLauncher>> Create(LocalOptions options);
 
-  // Starts a worker. Its output is appended to LogPath. kInvalidArgument, kResourceExhausted as the
-  // system says.
-  StatusOr<core::WorkerProcess> Launch(core::JobId job, int64_t epoch, const std::string& token);
-  // Watches a worker of an earlier life of the coordinator. kNotFound: it is gone.
-  Status Adopt(core::JobId job, const core::WorkerProcess& worker);
-  // SIGTERM, or SIGKILL to the worker's process group. False when it is not watched.
-  bool Kill(core::JobId job, bool at_once);
-  void KillAll();
+  std::string name() const override { return "local"; }
+  // The workers' output is appended to LogPath.
+  void Launch(const LaunchRequest& request) override;
+  std::vector<core::Event> Observe() override;
+  void AddDescriptors(std::vector<pollfd>* fds) const override;
+  // SIGTERM to the worker that leads, or SIGKILL to all.
+  bool Stop(core::JobId job, bool at_once) override;
+  void StopAll() override;
+  void Reconcile(const std::vector<Known>& known) override;
+  void Meet(core::JobId job, int64_t epoch, const core::WorkerProcess& worker) override;
+  bool busy() const override { return !gangs_.empty(); }
+  std::string LogPath(core::JobId job) const override;
 
-  void AddDescriptors(std::vector<pollfd>* fds) const;
-  // Jobs whose worker has ended since the last call.
-  std::vector<core::JobId> TakeGone();
-  bool empty() const { return workers_.empty(); }
-  bool Watches(core::JobId job) const { return workers_.contains(job); }
-
-  std::string LogPath(core::JobId job) const;
+  bool Watches(core::JobId job) const { return gangs_.contains(job); }
 
  private:
+  struct Gang {
+    int64_t epoch = 0;
+    WatchedProcess lead;
+    std::vector<WatchedProcess> others = {};  // of node 1, 2, …
+  };
+
+  LocalLauncher(LocalOptions options, std::unique_ptr<Outbox> outbox)
+      : options_(std::move(options)), outbox_(std::move(outbox)) {}
+  StatusOr<core::WorkerProcess> Start(const LaunchRequest& request);
+  StatusOr<WatchedProcess> Spawn(const LaunchRequest& request, int64_t node) const;
+
   const LocalOptions options_;
-  std::map<core::JobId, WatchedProcess> workers_;
+  const std::unique_ptr<Outbox> outbox_;
+  std::map<core::JobId, Gang> gangs_;
 };
 
 }  // namespace anamnesis::launch

@@ -12,6 +12,7 @@ void VisitFields(V& visit, T& worker) {
   visit("boot_id", worker.boot_id);
   visit("pid", worker.pid);
   visit("start_ticks", worker.start_ticks);
+  visit("handle", worker.handle);
 }
 
 template <typename V, Is<core::Failure> T>
@@ -28,6 +29,7 @@ void VisitFields(V& visit, T& attempt) {
   visit("reason", attempt.reason);
   visit("message", attempt.message);
   visit("slots", attempt.slots);
+  visit("nodes", attempt.nodes);
   visit("token", attempt.token);
   visit("worker", attempt.worker);
   visit("start_time_us", attempt.start_time);

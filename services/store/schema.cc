@@ -89,6 +89,9 @@ constexpr const char* kSteps[] = {
     " '$.data', json('{\"medical_coverage\":null,\"lab_coverage\":null,"
     "\"truncated_token_share\":null,\"train_documents\":0,\"class_shares\":[]}'))"
     " WHERE json_valid(body);",
+    "UPDATE jobs SET body = json_set(body, '$.attempts', (SELECT"
+    " json_group_array(json_insert(json(value), '$.nodes', 1, '$.worker.handle', ''))"
+    " FROM json_each(body, '$.attempts'))) WHERE json_valid(body);",
 };
 constexpr int64_t kVersion = 1 + static_cast<int64_t>(std::size(kSteps));
 

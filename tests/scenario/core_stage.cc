@@ -23,6 +23,11 @@ absl::Duration DurationOf(std::string text) {
   return sum;
 }
 
+core::Reason ReasonOf(const Command& command, core::Reason otherwise) {
+  const std::string name = command.Value("reason");
+  return name.empty() ? otherwise : *core::ReasonFromName(name);
+}
+
 int64_t Int(const std::string& text) { return text.empty() ? 0 : std::atoll(text.c_str()); }
 
 }  // namespace
@@ -81,12 +86,18 @@ bool CoreStage::RunByCoordinator(const std::string& name, const Command& command
   } else if (name == "launched") {
     Launch(job);
   } else if (name == "launch_failed") {
-    Apply(core::LaunchFailed{job, EpochOf(command), command.Word(2)});
+    Apply(core::LaunchFailed{job, EpochOf(command), command.Word(2),
+                             ReasonOf(command, core::Reason::kLaunchFailed)});
+  } else if (name == "engine_waits") {
+    Apply(core::EngineWaits{job, EpochOf(command), command.Word(2)});
+  } else if (name == "engine") {
+    Apply(core::EngineSeen{command.Word(1) == "answers", command.Word(2)});
   } else if (name == "gone") {
     const bool reboot = command.Word(2) == "reboot";
-    Apply(core::WorkerGone{job, EpochOf(command),
-                           reboot ? core::Reason::kReboot : core::Reason::kWorkerLost,
-                           command.Value("message")});
+    Apply(core::WorkerGone{
+        job, EpochOf(command),
+        ReasonOf(command, reboot ? core::Reason::kReboot : core::Reason::kWorkerLost),
+        command.Value("message")});
   } else if (name == "expire") {
     if (command.words.size() > 1) {
       Apply(core::LeaseExpired{job, EpochOf(command)});
@@ -112,11 +123,11 @@ bool CoreStage::RunByWorker(const std::string& name, const Command& command) {
       token = found->attempts[std::min(epoch, found->attempts.size()) - 1].token;
     }
     Apply(core::Attached{job, EpochOf(command), command.Value("token", token), third == "reattach",
-                         "here", next_pid_});
+                         "here", next_pid_, command.Number("node", 0)});
   } else if (name == "hear") {
-    Apply(core::Heard{job, EpochOf(command)});
+    Apply(core::Heard{job, EpochOf(command), command.Number("node", 0)});
   } else if (name == "detach") {
-    Apply(core::Detached{job, EpochOf(command)});
+    Apply(core::Detached{job, EpochOf(command), command.Number("node", 0)});
   } else if (name == "commit") {
     core::Checkpoint checkpoint;
     checkpoint.step = Int(third);
@@ -186,6 +197,7 @@ bool CoreStage::RunOnStage(const std::string& name, const Command& command) {
 
 void CoreStage::SetOptions(const Command& command) {
   options_.num_slots = command.Number("slots", options_.num_slots);
+  options_.ranks_per_node = command.Number("ranks_per_node", options_.ranks_per_node);
   for (const auto& [key, value] : command.values) {
     if (key == "retry_base") options_.retry_base = DurationOf(value);
     if (key == "retry_limit") options_.retry_limit = DurationOf(value);

@@ -76,6 +76,7 @@ contract::TrainPlan MakePlan(const PlanInput& input) {
   plan.gang.epoch = input.record.attempt;
   plan.gang.num_ranks = static_cast<int>(input.sizing.ranks);
   plan.gang.threads = static_cast<int>(input.sizing.threads);
+  plan.gang.interface = input.rank_interface;
   plan.model = input.model.plan;
   plan.lora = MakeLoraPlan(input.config.lora);
   plan.classifier = MakeClassifierPlan(input);

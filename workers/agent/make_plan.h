@@ -23,6 +23,7 @@ struct PlanInput {
   std::string output_directory;
   std::string resume_checkpoint;
   int64_t steps_executed_before = 0;
+  std::string rank_interface;
 };
 
 // The plan of rank 0; the others differ in gang.rank alone.

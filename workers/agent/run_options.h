@@ -15,7 +15,8 @@ namespace anamnesis::agent {
 struct ServiceRun {
   std::string run_id;
   uint64_t epoch = 1;
-  bool holds_folder = false;  // the worker has the output folder's lock from the epoch before
+  bool holds_folder = false;   // the worker has the output folder's lock from the epoch before
+  std::string rank_interface;  // of a gang of several nodes
 };
 
 struct RunOptions {

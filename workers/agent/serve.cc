@@ -12,7 +12,9 @@
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
 #include "workers/agent/data_facts.h"
+#include "workers/agent/follow.h"
 #include "workers/agent/machine.h"
+#include "workers/agent/relay_inbox.h"
 #include "workers/agent/reporting.h"
 #include "workers/agent/reports.h"
 #include "workers/agent/session.h"
@@ -48,8 +50,9 @@ StatusOr<RunOptions> OptionsOf(const v1::Grant& grant, const std::string& job_id
   if (grant.threads_per_rank() > 0) options.threads_per_rank = grant.threads_per_rank();
   options.data_dir = grant.data_directory();
   options.allow_hub = grant.allow_hub();
-  options.service =
-      ServiceRun{.run_id = grant.run_id(), .epoch = static_cast<uint64_t>(grant.epoch())};
+  options.service = ServiceRun{.run_id = grant.run_id(),
+                               .epoch = static_cast<uint64_t>(grant.epoch()),
+                               .rank_interface = grant.rank_interface()};
   return options;
 }
 
@@ -80,7 +83,8 @@ void ReportDone(const Attempt& attempt, bool whole_model, int64_t epoch,
 // What one worker keeps from epoch to epoch.
 struct Kept {
   std::optional<Checked> checked;
-  FileDescriptor folder_lock;  // of the output folder
+  FileDescriptor folder_lock;           // of the output folder
+  std::unique_ptr<RemoteRanks> remote;  // of a gang of several nodes; outlives the survivors
   std::vector<std::optional<gang::RankLink>> survivors;
 };
 
@@ -97,7 +101,7 @@ std::vector<int> RanksToKeep(const Attempt& attempt, Kept* kept) {
 // One epoch, from the check of its input to the end of its gang; all of it is reported. An error is
 // what went wrong before there was a gang.
 Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& session,
-                gang::Mailbox& mailbox, StopThread& stop, Kept* kept) {
+                gang::Mailbox& mailbox, RelayInbox& inbox, StopThread& stop, Kept* kept) {
   stop.BeginPreparing();
   const int64_t epoch = grant.epoch();
   ANAM_ASSIGN_OR_RETURN(RunOptions options, OptionsOf(grant, job_id));
@@ -129,12 +133,22 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
                        .kept_ranks = RanksToKeep(attempt, kept),
                        .data = data_facts},
                       &counter, session, mailbox);
+  if (grant.nodes() > 1 && kept->remote == nullptr) {
+    kept->remote = std::make_unique<RemoteRanks>(
+        RemoteRanksOptions{
+            .ranks_per_node = grant.ranks_per_node(),
+            .send = [&](int32_t node, v1::Relay relay) { session.Relay(node, std::move(relay)); },
+            .on_node_leaves = [&] { mailbox.NodeLeaves(); },
+            .threads = checked.sizing.threads},
+        inbox);
+  }
   gang::Outcome outcome;
   stop.BeginTraining();
   const Status trained = Train(options, checked, attempt,
                                {.mailbox = &mailbox,
                                 .keep_survivors = true,
-                                .survivors = std::exchange(kept->survivors, {})},
+                                .survivors = std::exchange(kept->survivors, {}),
+                                .remote = kept->remote.get()},
                                counter, reporting, &outcome);
   kept->survivors = std::move(outcome.survivors);
   if (outcome.status.ok() && trained.ok()) {
@@ -149,7 +163,7 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
 
 // The worker's epochs, one after the other, until the coordinator has no use for it.
 Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, Session& session,
-                   gang::Mailbox& mailbox, StopThread& stop) {
+                   gang::Mailbox& mailbox, RelayInbox& inbox, StopThread& stop) {
   Kept kept;
   for (;;) {
     const StatusOr<v1::Grant> grant = session.WaitGrant(epoch, kOrphanPatience);
@@ -157,7 +171,7 @@ Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, S
     ANAM_RETURN_IF_ERROR(grant.status());
     epoch = grant->epoch();
     std::fprintf(stderr, "epoch %lld\n", static_cast<long long>(epoch));
-    const Status status = RunEpoch(*grant, options.job_id, session, mailbox, stop, &kept);
+    const Status status = RunEpoch(*grant, options.job_id, session, mailbox, inbox, stop, &kept);
     if (!status.ok()) {
       std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
       session.Report(FailureReport(epoch, status));
@@ -168,7 +182,9 @@ Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, S
   }
 }
 
-Status Serve(const SessionOptions& options) {
+Status Lead(SessionOptions options) {
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<RelayInbox> inbox, RelayInbox::Create());
+  options.on_relay = [&](const v1::Relay& relay) { inbox->Put(relay); };
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<gang::Mailbox> mailbox, gang::Mailbox::Create());
   std::atomic<int64_t> epoch = 0;
   std::unique_ptr<Session> session;
@@ -192,9 +208,24 @@ Status Serve(const SessionOptions& options) {
   line = session.get();
   session->SetOnStop(
       [&](const v1::StopRequest& request) { stop->Request(request.grace_ms() == 0); });
-  const Status status = ServeEpochs(options, epoch, *session, *mailbox, *stop);
+  const Status status = ServeEpochs(options, epoch, *session, *mailbox, *inbox, *stop);
   session->SetOnStop(nullptr);  // `stop` ends before the session does
   return status;
+}
+
+// From the environment, or from a file that it names: an engine shows a job's environment.
+StatusOr<std::string> ReadToken() {
+  if (const char* token = std::getenv("ANAMNESIS_WORKER_TOKEN")) return std::string(token);
+  const char* path = std::getenv("ANAMNESIS_WORKER_TOKEN_FILE");
+  if (path == nullptr) {
+    return InvalidArgument(
+        "neither ANAMNESIS_WORKER_TOKEN nor ANAMNESIS_WORKER_TOKEN_FILE is set: the coordinator "
+        "starts this program");
+  }
+  ANAM_ASSIGN_OR_RETURN(std::string token, ReadFile(path));
+  while (!token.empty() && token.back() == '\n') token.pop_back();
+  if (token.empty()) return InvalidArgument(path, ": empty, expected the worker's token");
+  return token;
 }
 
 }  // namespace
@@ -207,21 +238,24 @@ int ServeCommand(int argc, char** argv) {
   app.add_option("--coordinator", coordinator, "unix:PATH or HOST:PORT")->required();
   app.add_option("--job", options.job_id, "Number of the job")->required();
   app.add_option("--epoch", options.epoch, "First epoch")->required();
+  app.add_option("--node", options.node, "Of the gang's nodes; 0 leads")
+      ->check(CLI::NonNegativeNumber);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  const char* token = std::getenv("ANAMNESIS_WORKER_TOKEN");
-  if (token == nullptr) {
-    std::fputs("error: ANAMNESIS_WORKER_TOKEN is not set: the coordinator starts this program\n",
-               stderr);
+  const StatusOr<std::string> token = ReadToken();
+  if (!token.ok()) {
+    std::fprintf(stderr, "error: %s\n", MessageOf(token.status()).c_str());
     return 2;
   }
-  options.token = token;
+  options.token = *token;
   const StatusOr<rpc::Address> address = rpc::ParseAddress(coordinator);
   if (address.ok()) options.coordinator = *address;
-  const Status status = address.ok() ? Serve(options) : address.status();
+  const Status status = !address.ok()       ? address.status()
+                        : options.node == 0 ? Lead(options)
+                                            : Follow(options);
   if (!status.ok()) std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
   return ExitCodeOf(status);
 }

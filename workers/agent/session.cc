@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "common/process/identity.h"
 #include "common/rpc/address.h"
 #include "common/rpc/status.h"
+#include "workers/agent/relay_line.h"
 
 namespace anamnesis::agent {
 namespace {
@@ -52,6 +54,7 @@ class Session::Line {
       : options_(std::move(options)),
         stub_(v1::WorkerService::NewStub(rpc::MakeChannel(options_.coordinator))),
         last_heard_(Clock::System().Monotonic()) {
+    if (options_.node > 0) LineTo(0);  // tells the worker that leads of its life
     thread_ = std::thread([this] { Run(); });
     ::pthread_setname_np(thread_.native_handle(), "session");
   }
@@ -84,6 +87,12 @@ class Session::Line {
     const std::lock_guard<std::mutex> lock(mutex_);
     on_stop_ = std::move(on_stop);
     if (on_stop_ && stop_.has_value()) on_stop_(*stop_);
+  }
+
+  void Relay(int32_t node, v1::Relay relay) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    LineTo(node).Put(std::move(relay));
+    changed_.notify_all();
   }
 
   StatusOr<v1::Grant> WaitGrant(int64_t after, absl::Duration patience) {
@@ -158,6 +167,7 @@ class Session::Line {
       broken_ = false;
       sent_sequence_ = 0;
       for (PendingCommit& commit : commits_) commit.sent = false;
+      for (auto& [node, line] : relays_) line.SendAgain();
     }
     stream = stub_->Session(&context);
     std::thread reader;
@@ -185,6 +195,7 @@ class Session::Line {
     hello.set_host(HostName());
     hello.set_pid(::getpid());
     hello.set_reattach(grant_.has_value());
+    hello.set_node(options_.node);
     return request;
   }
 
@@ -200,6 +211,7 @@ class Session::Line {
       if (now >= last_beat + Heartbeat()) {
         // Before the grant there is no epoch to name: the coordinator would refuse the worker.
         if (attached_) due.emplace_back().mutable_heartbeat()->set_epoch(grant_->epoch());
+        for (auto& [node, line] : relays_) line.Beat();
         last_beat = now;
         // A coordinator that hangs; a new one may be slow to answer.
         if (now - std::max(last_heard_, begin) > Lease()) context->TryCancel();
@@ -233,6 +245,9 @@ class Session::Line {
       request.set_sha256(commit.question.sha256);
       commit.sent = true;
     }
+    std::vector<v1::Relay> relays;
+    for (auto& [node, line] : relays_) line.TakeDue(&relays);
+    for (v1::Relay& relay : relays) *due->emplace_back().mutable_relay() = std::move(relay);
   }
 
   void ReadLoop(Stream* stream) {
@@ -268,8 +283,23 @@ class Session::Line {
       stop_ = response.stop();
       leave_ = leave_ || stop_->leave();
       if (on_stop_) on_stop_(*stop_);
+    } else if (response.has_relay()) {
+      TakeRelay(response.relay());
     }
   }
+
+  void TakeRelay(const v1::Relay& relay) {
+    RelayLine& line = LineTo(relay.node());
+    if (relay.again()) return line.SendAgain();
+    const bool is_new = line.Receive(relay);
+    if (!options_.on_relay) return;
+    // A repetition is a sign of life and no more.
+    v1::Relay beat;
+    beat.set_node(relay.node());
+    options_.on_relay(is_new ? relay : beat);
+  }
+
+  RelayLine& LineTo(int32_t node) { return relays_.try_emplace(node, node).first->second; }
 
   void Acknowledge(int64_t sequence) {
     while (!reports_.empty() && reports_.front().sequence() <= sequence) reports_.pop_front();
@@ -324,9 +354,10 @@ class Session::Line {
   Status refused_;
 
   int64_t last_sequence_ = 0;
-  int64_t sent_sequence_ = 0;           // in this stream
-  std::deque<v1::Report> reports_;      // not acknowledged
-  std::vector<PendingCommit> commits_;  // not answered
+  int64_t sent_sequence_ = 0;            // in this stream
+  std::deque<v1::Report> reports_;       // not acknowledged
+  std::vector<PendingCommit> commits_;   // not answered
+  std::map<int32_t, RelayLine> relays_;  // by the other side's node
 };
 
 Session::Session(SessionOptions options) : line_(std::make_unique<Line>(std::move(options))) {}
@@ -335,6 +366,7 @@ void Session::Report(v1::Report report) { line_->Report(std::move(report)); }
 void Session::AskCommit(const CommitQuestion& question, OnCommitAnswer answer) {
   line_->AskCommit(question, std::move(answer));
 }
+void Session::Relay(int32_t node, v1::Relay relay) { line_->Relay(node, std::move(relay)); }
 void Session::SetOnStop(OnStop on_stop) { line_->SetOnStop(std::move(on_stop)); }
 StatusOr<v1::Grant> Session::WaitGrant(int64_t after, absl::Duration orphan_patience) {
   return line_->WaitGrant(after, orphan_patience);

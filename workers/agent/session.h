@@ -18,16 +18,23 @@
 namespace anamnesis::v1 {
 class Grant;
 class Report;
+class Relay;
 class StopRequest;
 }  // namespace anamnesis::v1
 
 namespace anamnesis::agent {
+
+// Called on the session's thread for each relay of another node, once and in order, and, without
+// content, for each sign of life of it. Must not call the session, and outlives it.
+using OnRelay = std::function<void(const v1::Relay& relay)>;
 
 struct SessionOptions {
   rpc::Address coordinator;  // of the worker plane
   std::string job_id;
   int64_t epoch = 0;  // that the worker was launched for
   std::string token;
+  int32_t node = 0;  // of the attempt's workers; 0 leads
+  OnRelay on_relay = nullptr;
 };
 
 struct CommitQuestion {
@@ -56,6 +63,9 @@ class Session {
   // Called on the session's thread for each stop that arrives, also (here) one that came before. It
   // must not call the session. Once SetOnStop(nullptr) returns, it is not called any more.
   void SetOnStop(OnStop on_stop);
+
+  // To the worker of another node of the gang; in order, and not lost while a session is away.
+  void Relay(int32_t node, v1::Relay relay);
 
   // Waits for the grant of an epoch above `after`. kAborted: the coordinator told the worker to
   // leave. kPermissionDenied and others: the coordinator refuses this worker (a newer one took

@@ -26,6 +26,11 @@ gang::GangOptions MakeGang(const RunOptions& options, const Checked& checked,
          .environment = gang::RankEnvironment(static_cast<int>(checked.sizing.threads)),
          .log_path = log});
   }
+  if (options.service && !options.service->rank_interface.empty()) {
+    for (SpawnOptions& rank : gang.ranks) {
+      rank.environment.push_back("NCCL_SOCKET_IFNAME=" + options.service->rank_interface);
+    }
+  }
   gang.stall.floor = absl::Seconds(options.stall_seconds);
   return gang;
 }
@@ -66,14 +71,19 @@ Status Train(const RunOptions& options, const Checked& checked, const Attempt& a
                         .record = attempt.record,
                         .output_directory = attempt.output.directory,
                         .resume_checkpoint = attempt.checkpoint,
-                        .steps_executed_before = attempt.executed_before};
+                        .steps_executed_before = attempt.executed_before,
+                        .rank_interface = options.service ? options.service->rank_interface : ""};
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> plans, WritePlans(MakePlan(input), marker));
   Announce(checked, attempt);
+  const Sizing& sizing = checked.sizing;
   gang::GangOptions gang = MakeGang(options, checked, attempt, plans);
   gang.interrupt_fd = hooks.interrupt_fd;
   gang.mailbox = hooks.mailbox;
   gang.keep_survivors = hooks.keep_survivors;
   gang.survivors = std::move(hooks.survivors);
+  for (int64_t rank = 0; hooks.remote != nullptr && rank < sizing.ranks; ++rank) {
+    gang.elsewhere.push_back(hooks.remote->StarterOf(rank));
+  }
   *outcome = gang::RunGang(std::move(gang), progress);
 
   SummaryInput summary{.figures = progress.figures(),

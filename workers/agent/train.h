@@ -7,6 +7,7 @@
 #include "workers/agent/checked.h"
 #include "workers/agent/open_attempt.h"
 #include "workers/agent/progress.h"
+#include "workers/agent/remote_ranks.h"
 #include "workers/gang/gang.h"
 
 namespace anamnesis::agent {
@@ -16,6 +17,7 @@ struct TrainHooks {
   gang::Mailbox* mailbox = nullptr;  // likewise
   bool keep_survivors = false;       // likewise; they come back in `outcome`
   std::vector<std::optional<gang::RankLink>> survivors = {};
+  RemoteRanks* remote = nullptr;    // of a gang of several nodes
   std::string resume_command = "";  // that the user may type after a failure; "" for none
 };
 

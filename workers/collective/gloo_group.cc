@@ -16,9 +16,17 @@ std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel,
   ::signal(SIGPIPE, SIG_IGN);
   auto gloo = c10d::ProcessGroupGloo::Options::create();
   gloo->timeout = options.timeout;
-  gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1"));
   auto store = c10::make_intrusive<ChannelStore>(std::move(channel), options.prefix);
   store->setTimeout(options.timeout);
+  try {
+    gloo->devices.push_back(
+        options.interface.empty()
+            ? c10d::ProcessGroupGloo::createDeviceForHostname("127.0.0.1")
+            : c10d::ProcessGroupGloo::createDeviceForInterface(options.interface));
+  } catch (const std::exception&) {
+    C10_THROW_ERROR(ValueError, "--interface " + options.interface +
+                                    ": no network interface of this node that can be used");
+  }
   try {
     return std::make_unique<ProcessGroup>(
         c10::make_intrusive<c10d::ProcessGroupGloo>(store, options.rank, options.num_ranks, gloo),

@@ -29,14 +29,16 @@ class Group {
 struct GroupOptions {
   int rank = 0;
   int num_ranks = 1;
-  std::string prefix;  // of all rendezvous keys: run id and epoch
+  std::string prefix;     // of all rendezvous keys: run id and epoch
+  std::string interface;  // of the network; "": all ranks are on this machine
   std::chrono::milliseconds timeout = std::chrono::minutes(30);
 };
 
 // A group of one, on any device.
 std::unique_ptr<Group> MakeSingleGroup();
 
-// Gloo over loopback. Throws c10::DistError; from then on this process ignores SIGPIPE.
+// Gloo over loopback, or over the interface. Throws c10::DistError; from then on this process
+// ignores SIGPIPE.
 std::unique_ptr<Group> MakeGlooGroup(std::shared_ptr<KeyValue> channel,
                                      const GroupOptions& options);
 

@@ -14,6 +14,7 @@ void VisitFields(V& visit, T& gang) {
   visit("num_ranks", gang.num_ranks);
   visit("threads", gang.threads);
   visit("device", gang.device);
+  visit("interface", gang.interface);
 }
 
 template <typename V, fields::Is<ModelPlan> T>

@@ -21,6 +21,7 @@ struct GangPlan {
   int num_ranks = 1;
   int threads = 1;             // intra-op threads of this rank
   std::string device = "cpu";  // cpu | cuda
+  std::string interface;       // of the network; "": all ranks are on this machine
 };
 
 struct ModelPlan {

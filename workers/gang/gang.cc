@@ -17,6 +17,8 @@ namespace anamnesis::gang {
 namespace {
 
 constexpr int kExitInterrupted = 130;
+// Between two looks at a rank of which nothing can be heard.
+constexpr absl::Duration kUnreachablePause = absl::Milliseconds(500);
 
 class Loop {
  public:
@@ -47,7 +49,12 @@ class Loop {
         links_.back().Rejoin(options_.ranks[rank].argv[1], Now());
         continue;
       }
-      StatusOr<RankLink> link = RankLink::Start(options_.ranks[rank], Now());
+      RankStarter* elsewhere =
+          rank < options_.elsewhere.size() ? options_.elsewhere[rank] : nullptr;
+      StatusOr<RankLink> link =
+          elsewhere == nullptr
+              ? RankLink::Start(options_.ranks[rank], Now())
+              : elsewhere->Start(static_cast<int>(rank), options_.ranks[rank], Now());
       if (!link.ok()) return AddContext(link.status(), Cat("rank ", rank));
       links_.push_back(*std::move(link));
     }
@@ -61,7 +68,7 @@ class Loop {
     for (size_t rank = 0; rank < links_.size(); ++rank) {
       RankLink& link = links_[rank];
       if (link.ended) continue;
-      fds.push_back({link.process().pidfd(), POLLIN, 0});
+      fds.push_back({link.process().ended_fd(), POLLIN, 0});
       owners.push_back(rank);
       if (!link.open()) continue;
       const short events = link.wants_write() ? POLLIN | POLLOUT : POLLIN;
@@ -87,7 +94,9 @@ class Loop {
   int PollTimeoutMs() const {
     absl::Duration next = std::min({store_.NextDeadline(), close_at_, kill_at_});
     for (const RankLink& link : links_) {
-      if (!link.ended) next = std::min(next, SilenceDeadline(link));
+      if (link.ended) continue;
+      next = std::min(
+          next, link.process().IsReachable() ? SilenceDeadline(link) : Now() + kUnreachablePause);
     }
     const absl::Duration wait =
         std::clamp(next - Now(), absl::ZeroDuration(), absl::Minutes(1));  // `next` may be infinite
@@ -195,8 +204,7 @@ class Loop {
           .symptom = symptom,
           .last_step = link.last_step,
           .error = error});
-    if (symptom == Symptom::kBadMessage || symptom == Symptom::kStalled)
-      link.process().Signal(SIGKILL);
+    if (symptom == Symptom::kBadMessage || symptom == Symptom::kStalled) link.process().Kill();
   }
 
   // Records the evidence; the others are stopped at once when its cause is plain, else after a
@@ -226,7 +234,7 @@ class Loop {
     closed_ = true;
     close_at_ = kill_at_ = absl::InfiniteDuration();
     for (RankLink& link : links_) {
-      if (!link.ended && !IsKept(link)) link.process().Signal(SIGKILL);
+      if (!link.ended && !IsKept(link)) link.process().Kill();
     }
   }
 
@@ -246,6 +254,7 @@ class Loop {
     bool culprit_is_stopped = false;
     for (size_t rank = 0; rank < links_.size(); ++rank) {
       RankLink& link = links_[rank];
+      if (!link.ended && !link.process().IsReachable()) link.last_heard = Now();
       if (link.ended || Now() < SilenceDeadline(link)) continue;
       const bool is_stopped = link.process().IsStopped();
       const bool worse =
@@ -289,7 +298,15 @@ class Loop {
     for (const Mailbox::Answer& answer : mail.answers) {
       AnswerCommit(static_cast<size_t>(answer.rank), answer.step, answer.answer);
     }
-    for (int i = 0; i < mail.interrupts; ++i) Interrupt();
+    // A node that is to end has the gang save, as an interrupt does; the interrupt that the same
+    // stop sends to this node is no second one.
+    if (mail.node_leaves && !stopping_) {
+      Interrupt();
+      spare_interrupts_ = 1;
+    }
+    for (int i = 0; i < mail.interrupts; ++i) {
+      spare_interrupts_ > 0 ? static_cast<void>(--spare_interrupts_) : Interrupt();
+    }
   }
 
   void Interrupt() {
@@ -347,9 +364,10 @@ class Loop {
   absl::Duration kill_at_ = absl::InfiniteDuration();   // when who is still alive is killed
   int commits_pending_ = 0;  // unanswered: silence is not the ranks' fault
   bool stopping_ = false;    // the ranks were asked to stop
-  bool closed_ = false;      // the gang is over, no more evidence is taken
-  bool keeping_ = false;     // its survivors are waited for
-  bool killed_ = false;      // by the second interrupt
+  int spare_interrupts_ = 0;
+  bool closed_ = false;   // the gang is over, no more evidence is taken
+  bool keeping_ = false;  // its survivors are waited for
+  bool killed_ = false;   // by the second interrupt
 };
 
 }  // namespace

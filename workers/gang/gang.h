@@ -34,8 +34,18 @@ class Observer {
   virtual void OnStopping() = 0;
 };
 
+// Starts ranks on other nodes.
+class RankStarter {
+ public:
+  virtual ~RankStarter() = default;
+  // `options` as of a rank that is started here.
+  virtual StatusOr<RankLink> Start(int rank, const SpawnOptions& options, absl::Duration now) = 0;
+};
+
 struct GangOptions {
   std::vector<SpawnOptions> ranks;  // argv without --channel-fd
+  // Of each rank that is to run elsewhere, by rank; nullptr, or none at all: it is started here.
+  std::vector<RankStarter*> elsewhere = {};
   // Readable when the user wants to stop; each successful read of up to 128 bytes is one interrupt
   // (a signalfd or an eventfd, non-blocking). The first asks the ranks to stop, the second kills
   // them. -1: never.

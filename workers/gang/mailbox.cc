@@ -37,6 +37,14 @@ void Mailbox::Interrupt() {
   Ring();
 }
 
+void Mailbox::NodeLeaves() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    mail_.node_leaves = true;
+  }
+  Ring();
+}
+
 Mailbox::Mail Mailbox::Take() {
   uint64_t count = 0;
   [[maybe_unused]] const ssize_t read = ::read(event_.get(), &count, sizeof count);

@@ -35,12 +35,14 @@ class Mailbox {
   struct Mail {
     std::vector<Answer> answers;
     int interrupts = 0;
+    bool node_leaves = false;
   };
 
   static StatusOr<std::unique_ptr<Mailbox>> Create();
 
   void AnswerCommit(int rank, int64_t step, CommitAnswer answer);
-  void Interrupt();  // as an interrupt of GangOptions::interrupt_fd
+  void Interrupt();   // as an interrupt of GangOptions::interrupt_fd
+  void NodeLeaves();  // the worker of another node was told to end: the gang is to save and stop
 
   int fd() const { return event_.get(); }  // readable when something lies in the box
   Mail Take();

@@ -18,15 +18,16 @@ StatusOr<RankLink> RankLink::Start(SpawnOptions options, absl::Duration now) {
   }
   FileDescriptor ours(ends[0]);
   const FileDescriptor theirs(ends[1]);
-  ::fcntl(ours.get(), F_SETFL, O_NONBLOCK);  // of our end only: the child's end blocks
   options.inherited_fd = theirs.get();
   options.argv.push_back("--channel-fd");
   options.argv.push_back(std::to_string(theirs.get()));
   ANAM_ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Spawn(options));
-  RankLink link(std::move(process));
-  link.channel_ = std::move(ours);
-  link.last_heard = now;
-  return link;
+  return RankLink(MakeChildRank(std::move(process)), std::move(ours), now);
+}
+
+RankLink::RankLink(std::unique_ptr<RankProcess> process, FileDescriptor channel, absl::Duration now)
+    : last_heard(now), process_(std::move(process)), channel_(std::move(channel)) {
+  ::fcntl(channel_.get(), F_SETFL, O_NONBLOCK);  // of our end only: the rank's end blocks
 }
 
 void RankLink::Rejoin(const std::string& plan_path, absl::Duration now) {
@@ -34,7 +35,7 @@ void RankLink::Rejoin(const std::string& plan_path, absl::Duration now) {
   last_step = 0;
   idle = has_done = has_failed = false;
   done = {};
-  Send({{"kind", "rejoin"}, {"plan", plan_path}});
+  if (!process_->Rejoin(plan_path)) Send({{"kind", "rejoin"}, {"plan", plan_path}});
 }
 
 void RankLink::Send(const Json& message) {

@@ -3,6 +3,7 @@
 // direction, and what is known of it. Loop thread only.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "common/process/spawn.h"
 #include "workers/contract/channel.h"
 #include "workers/contract/report.h"
+#include "workers/gang/rank_process.h"
 
 namespace anamnesis::gang {
 
@@ -18,7 +20,11 @@ class RankLink {
   // Starts `options.argv --channel-fd N`. The child holds the only other end of the channel.
   static StatusOr<RankLink> Start(SpawnOptions options, absl::Duration now);
 
-  ChildProcess& process() { return process_; }
+  // A rank whose channel is at the other end of `channel`, a stream socket.
+  RankLink(std::unique_ptr<RankProcess> process, FileDescriptor channel, absl::Duration now);
+
+  RankProcess& process() { return *process_; }
+  const RankProcess& process() const { return *process_; }
   int channel_fd() const { return channel_.get(); }
   bool open() const { return channel_.valid(); }
   bool wants_write() const { return open() && !outgoing_.empty(); }
@@ -45,9 +51,7 @@ class RankLink {
   ExitState exit_state;
 
  private:
-  explicit RankLink(ChildProcess process) : process_(std::move(process)) {}
-
-  ChildProcess process_;
+  std::unique_ptr<RankProcess> process_;
   FileDescriptor channel_;
   contract::FrameBuffer incoming_;
   std::string outgoing_;

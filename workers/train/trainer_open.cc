@@ -158,7 +158,8 @@ Status Trainer::FormGroup() {
   const collective::GroupOptions options{
       .rank = plan_.gang.rank,
       .num_ranks = plan_.gang.num_ranks,
-      .prefix = Cat(plan_.gang.run_id, "/", plan_.gang.epoch, "/")};
+      .prefix = Cat(plan_.gang.run_id, "/", plan_.gang.epoch, "/"),
+      .interface = plan_.gang.interface};
   if (plan_.gang.device == "cuda") ANAM_RETURN_IF_ERROR(collective::LoadCudaModule().status());
   if (options.num_ranks == 1) {
     group_ = collective::MakeSingleGroup();

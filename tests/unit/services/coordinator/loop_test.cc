@@ -129,7 +129,7 @@ TEST(Loop, ParkingEndsWorkersThatHaveNothingToSaveAndThenTheLoop) {
   life.loop().Shutdown(/*park=*/true);
   life.Join();
   EXPECT_EQ(life.board().Find(kFirst)->state, JobState::kQueued);
-  EXPECT_TRUE(life.launcher().empty());
+  EXPECT_FALSE(life.launcher().busy());
 }
 
 TEST(Loop, WhatComesAfterItsEndIsAnsweredUnavailable) {

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "services/coordinator/loop.h"
+#include "services/launch/local.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/temporary_folder.h"
 
@@ -37,12 +38,11 @@ class RunningLoop {
         log_file_(std::fopen("/dev/null", "w")),
         log_(log_file_),
         telemetry_(board_, num_slots, "test"),
-        launcher_({.worker_program = ground.worker_program,
-                   .data_directory = ground.folder.path(),
-                   .worker_address = "unix:" + ground.folder.File("w")}),
+        launcher_(*launch::LocalLauncher::Create({.worker_program = ground.worker_program,
+                                                  .data_directory = ground.folder.path()})),
         loop_(*Loop::Create(
             {.core = {.num_slots = num_slots}, .data_directory = ground.folder.path()},
-            {*store_, launcher_, board_, sessions_, telemetry_, log_, clock_})) {}
+            {*store_, *launcher_, board_, sessions_, telemetry_, log_, clock_})) {}
   ~RunningLoop() {
     End();
     std::fclose(log_file_);
@@ -122,7 +122,7 @@ class RunningLoop {
   Board& board() { return board_; }
   SessionHub& sessions() { return sessions_; }
   store::Store& store() { return *store_; }
-  launch::LocalLauncher& launcher() { return launcher_; }
+  launch::LocalLauncher& launcher() { return *launcher_; }
 
  private:
   const Clock& clock_;
@@ -132,7 +132,7 @@ class RunningLoop {
   std::FILE* log_file_;
   Log log_;
   Telemetry telemetry_;
-  launch::LocalLauncher launcher_;
+  std::unique_ptr<launch::LocalLauncher> launcher_;
   std::unique_ptr<Loop> loop_;
   std::thread thread_;
 };

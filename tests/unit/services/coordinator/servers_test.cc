@@ -147,14 +147,14 @@ TEST(CoordinatorServers, SessionsThatEndAtAnyMomentLeaveNothingBehind) {
   }
   // The last end is told to the loop a little later.
   bool attached = true;
-  for (int i = 0; i < 2000 && (attached || life.sessions().Has(kFirst)); ++i) {
+  for (int i = 0; i < 2000 && (attached || life.sessions().Has({kFirst})); ++i) {
     life.board().Since(~uint64_t{0}, std::chrono::milliseconds(5));
     life.Look([&](const core::State* state) {
       attached = state->FindSession(*state->Find(kFirst))->attached;
     });
   }
   EXPECT_FALSE(attached);
-  EXPECT_FALSE(life.sessions().Has(kFirst));
+  EXPECT_FALSE(life.sessions().Has({kFirst}));
   life.KillWorkers();
   life.EndAll();
 }

@@ -36,6 +36,9 @@ std::string Print(const State& state) {
     out << "\n"
         << NameOf(key.first) << key.second << session.attached << session.launching
         << session.last_heard << session.idle_since;
+    for (const Line& line : session.others) {
+      out << ", " << line.attached << line.launching << line.last_heard;
+    }
   }
   return out.str();
 }
@@ -57,6 +60,7 @@ std::string Print(const std::vector<Decision>& decisions) {
 RandomWorld::RandomWorld(uint64_t seed)
     : rng_(seed), now_{absl::FromUnixSeconds(1'700'000'000), absl::Seconds(1000)} {
   options_.num_slots = 1 + Draw(5);
+  options_.ranks_per_node = Draw(3);
 }
 
 bool RandomWorld::Do(const Event& event) {
@@ -222,18 +226,20 @@ Event RandomWorld::AnyEvent() {
     case 7:
       return Launched{id, epoch, {"here", "boot", 100 + Draw(100), 7}};
     case 8:
-      return Chance(0.3) ? Event(LaunchFailed{id, epoch, "no"}) : Event(Heard{id, epoch});
+      if (Chance(0.3)) return LaunchFailed{id, epoch, "no"};
+      if (Chance(0.3)) return EngineWaits{id, epoch, Cat("queue ", Draw(3))};
+      return Heard{id, epoch, Draw(3)};
     case 9:
       if (Chance(0.5)) return Heard{id, epoch};
       return WorkerGone{id, epoch, Chance(0.5) ? Reason::kReboot : Reason::kWorkerLost, "gone"};
     case 10:
       return LeaseExpired{id, epoch};
     case 11:
-      return Detached{id, epoch};
+      return Detached{id, epoch, Chance(0.8) ? 0 : Draw(3)};
     case 12:
     case 13:
     case 14: {
-      Attached attached{id, epoch, "token 1", Chance(0.5), "here", 1};
+      Attached attached{id, epoch, "token 1", Chance(0.5), "here", 1, Chance(0.8) ? 0 : Draw(3)};
       if (job != nullptr && !job->attempts.empty()) attached.token = job->attempts.back().token;
       return attached;
     }
@@ -327,6 +333,9 @@ void RandomWorld::Work(const Job& job) {
     return;
   }
   Do(Heard{job.id, attempt.epoch});
+  for (int64_t node = 1; node < attempt.nodes; ++node) {
+    Do(Attached{job.id, attempt.epoch, attempt.token, true, "there", 1, node});
+  }
   if (IsOver(attempt.state)) return;
   Reported report{job.id, attempt.epoch, job.acknowledged_sequence + 1, now_.wall, {}};
   if (attempt.state == AttemptState::kDraining) {

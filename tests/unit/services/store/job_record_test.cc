@@ -35,7 +35,7 @@ TEST(JobRecord, FullJobOfTheTestsHasNoDefaultAnywhere) {
 }
 
 // A new key is a new version of the format: docs/formats/store.md.
-TEST(JobRecord, BodyHasTheKeysOfVersion3) {
+TEST(JobRecord, BodyHasTheKeysOfVersion4) {
   const Json body = BodyJson();
   EXPECT_EQ(KeysOf(body),
             "acknowledged_sequence after attempts create_time_us data display_name end_time_us "
@@ -46,9 +46,9 @@ TEST(JobRecord, BodyHasTheKeysOfVersion3) {
   EXPECT_EQ(KeysOf(body["data"]),
             "class_shares lab_coverage medical_coverage train_documents truncated_token_share");
   EXPECT_EQ(KeysOf(body["attempts"][0]),
-            "end_time_us epoch first_step holds_slots kept_ranks last_step message reason "
+            "end_time_us epoch first_step holds_slots kept_ranks last_step message nodes reason "
             "reattached resumed_step slots start_time_us state token worker");
-  EXPECT_EQ(KeysOf(body["attempts"][0]["worker"]), "boot_id host pid start_ticks");
+  EXPECT_EQ(KeysOf(body["attempts"][0]["worker"]), "boot_id handle host pid start_ticks");
   EXPECT_EQ(KeysOf(body["latest_checkpoint"]), "commit_time_us epoch path sha256 step");
   EXPECT_EQ(KeysOf(body["progress"]),
             "done epoch eta_seconds evaluation_seconds grad_norm learning_rate loss phase step "

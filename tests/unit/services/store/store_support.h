@@ -20,16 +20,16 @@ inline auto Members(const core::Resolved& value) {
   return std::tie(a, b, c, d);
 }
 inline auto Members(const core::WorkerProcess& value) {
-  const auto& [a, b, c, d] = value;
-  return std::tie(a, b, c, d);
+  const auto& [a, b, c, d, e] = value;
+  return std::tie(a, b, c, d, e);
 }
 inline auto Members(const core::Failure& value) {
   const auto& [a, b, c] = value;
   return std::tie(a, b, c);
 }
 inline auto Members(const core::Attempt& value) {
-  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = value;
-  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o);
+  const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = value;
+  return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
 }
 inline auto Members(const core::Checkpoint& value) {
   const auto& [a, b, c, d, e] = value;
@@ -115,8 +115,13 @@ inline core::Attempt FullAttempt() {
           .reason = core::Reason::kLeaseExpired,
           .message = "no heartbeat",
           .slots = {0, 3},
+          .nodes = 2,
           .token = "secret",
-          .worker = {.host = "node-1", .boot_id = "b", .pid = 4'000'000'000, .start_ticks = 5},
+          .worker = {.host = "node-1",
+                     .boot_id = "b",
+                     .pid = 4'000'000'000,
+                     .start_ticks = 5,
+                     .handle = "slurm:4711"},
           .start_time = At(1),
           .end_time = At(2),
           .first_step = 1,

@@ -86,6 +86,10 @@ TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
   old.evaluation.clear();
   old.data = {};
   old.progress.train_seconds = old.progress.evaluation_seconds = 0;
+  for (core::Attempt& attempt : old.attempts) {
+    attempt.nodes = 1;
+    attempt.worker.handle.clear();
+  }
   Put(old);
   core::Job another = old;
   another.id = core::JobId{18};
@@ -94,6 +98,9 @@ TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
   Execute(
       "UPDATE jobs SET body = json_remove(body, '$.after', '$.wandb_folder', '$.evaluation',"
       " '$.data', '$.progress.train_seconds', '$.progress.evaluation_seconds');"
+      "UPDATE jobs SET body = json_set(body, '$.attempts', (SELECT json_group_array("
+      "json_remove(json(value), '$.nodes', '$.worker.handle')) FROM json_each(body, "
+      "'$.attempts')));"
       "PRAGMA user_version = 1");
   for (int i = 0; i < 2; ++i) {
     Reopen();
@@ -103,7 +110,7 @@ TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
   }
   Put(FullJob());
   Execute("PRAGMA user_version = 0");
-  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 3"));
+  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 4"));
   Execute("PRAGMA user_version = 99");
   EXPECT_EQ(Store::Open(path_).status().code(), absl::StatusCode::kFailedPrecondition);
 }
