@@ -3,11 +3,23 @@
 
 #include "common/process/sibling.h"
 #include "services/launch/local.h"
+#include "services/launch/slurm.h"
+
+extern char** environ;
 
 namespace anamnesis::coordinator {
 
 StatusOr<std::unique_ptr<launch::Launcher>> MakeLauncher(const UpOptions& options) {
   ANAM_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram("anamnesis-worker"));
+  if (options.launcher == "slurm") {
+    ANAM_ASSIGN_OR_RETURN(launch::SlurmOptions slurm, launch::ParseSlurmOptions(options.engine));
+    std::vector<std::string> environment;
+    for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+    return launch::SlurmLauncher::Create(std::move(slurm),
+                                         {.data_directory = options.data_dir,
+                                          .worker_program = worker,
+                                          .environment = launch::WorkerEnvironment(environment)});
+  }
   if (options.launcher != "local") {
     return Unimplemented("--launcher ", options.launcher, " is not built yet");
   }

@@ -20,6 +20,11 @@ std::optional<int64_t> PositiveNumber(std::string_view text) {
   return value;
 }
 
+// Of a variable that a shell can set.
+bool IsPlainName(const std::string& name) {
+  return name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == std::string::npos;
+}
+
 // As one word of a POSIX shell.
 std::string ShellWord(const std::string& text) {
   std::string word = "'";
@@ -50,6 +55,24 @@ std::optional<SlurmTag> ParseSlurmTag(const std::string& text) {
   return SlurmTag{.identity = identity, .job = core::JobId{*job}, .epoch = *epoch};
 }
 
+std::vector<std::pair<std::string, std::string>> WorkerEnvironment(
+    const std::vector<std::string>& environment) {
+  std::vector<std::pair<std::string, std::string>> kept;
+  for (const std::string& entry : environment) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos) continue;
+    const std::string name = entry.substr(0, equals);
+    bool keep = IsPlainName(name) && (name.starts_with("NCCL_") || name.starts_with("GLOO_"));
+    for (const char* passed : {"HF_ENDPOINT", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE",
+                               "HF_TOKEN_PATH", "HUGGINGFACE_HUB_CACHE", "LD_LIBRARY_PATH",
+                               "SSL_CERT_DIR", "SSL_CERT_FILE", "XDG_CACHE_HOME"}) {
+      keep = keep || name == passed;
+    }
+    if (keep) kept.emplace_back(name, entry.substr(equals + 1));
+  }
+  return kept;
+}
+
 std::vector<std::string> SbatchArguments(const SlurmBatch& batch, const SlurmOptions& options,
                                          const SlurmSite& site) {
   const std::string tag = TextOf({site.identity, batch.job, batch.epoch});
@@ -60,9 +83,10 @@ std::vector<std::string> SbatchArguments(const SlurmBatch& batch, const SlurmOpt
       // Of the coordinator's environment nothing goes along: Slurm keeps it where others read it.
       "--export=NONE", Cat("--nodes=", batch.nodes), Cat("--ntasks=", batch.nodes),
       "--ntasks-per-node=1", Cat("--cpus-per-task=", batch.ranks_per_node * batch.threads_per_rank),
-      // To the workers, not to the script.
-      Cat("--signal=TERM@", absl::ToInt64Seconds(options.grace)), "--output=" + batch.log_path,
-      "--open-mode=append", "--chdir=" + site.data_directory};
+      "--output=" + batch.log_path, "--open-mode=append", "--chdir=" + site.data_directory};
+  if (options.grace > absl::ZeroDuration()) {  // to the workers, not to the script
+    words.push_back(Cat("--signal=TERM@", absl::ToInt64Seconds(options.grace)));
+  }
   const std::pair<const char*, const std::string&> texts[] = {
       {"--partition=", options.partition},
       {"--account=", options.account},
@@ -103,8 +127,8 @@ std::string BatchScript(const SlurmBatch& batch, const SlurmSite& site) {
           " --ntasks=", batch.nodes,
           " --ntasks-per-node=1 --cpus-per-task=", batch.ranks_per_node * batch.threads_per_rank,
           " \\\n  sh -c 'exec \"$@\" --node \"$SLURM_PROCID\"' worker ",
-          ShellWord(site.worker_program), " attempt --coordinator ", ShellWord(site.worker_address),
-          " --job ", job, " --epoch ", batch.epoch, "\n");
+          ShellWord(site.worker_program), " attempt --coordinator ",
+          ShellWord(batch.worker_address), " --job ", job, " --epoch ", batch.epoch, "\n");
   return script;
 }
 

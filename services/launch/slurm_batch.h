@@ -15,10 +15,9 @@ namespace anamnesis::launch {
 
 // Of the coordinator: what its Slurm jobs need to know of it.
 struct SlurmSite {
-  std::string identity;        // 16 lower-case hexadecimal digits, of this coordinator alone
-  std::string data_directory;  // absolute, the same on every node
-  std::string worker_program;  // absolute, the same on every node
-  std::string worker_address;  // HOST:PORT that every node reaches
+  std::string identity = {};        // 16 lower-case hexadecimal digits, of this coordinator alone
+  std::string data_directory;       // absolute, the same on every node
+  std::string worker_program = {};  // absolute, the same on every node
   std::vector<std::pair<std::string, std::string>> environment = {};  // of the workers; no secrets
 };
 
@@ -33,11 +32,17 @@ std::string TextOf(const SlurmTag& tag);  // anamnesis-17-2-0123456789abcdef
 // Nothing for the name of any other job.
 std::optional<SlurmTag> ParseSlurmTag(const std::string& text);
 
+// What of the coordinator's environment (NAME=VALUE each) its workers on the nodes are to have:
+// where models lie and how they are fetched, where libraries are found. No secrets.
+std::vector<std::pair<std::string, std::string>> WorkerEnvironment(
+    const std::vector<std::string>& environment);
+
 struct SlurmBatch {
   core::JobId job{};
   int64_t epoch = 0;
   int64_t nodes = 1, ranks_per_node = 1, threads_per_rank = 1;
-  std::string token_path;  // 0600, on every node
+  std::string worker_address;  // HOST:PORT that every node reaches
+  std::string token_path;      // 0600, on every node
   std::string log_path;
 };
 

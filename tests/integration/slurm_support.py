@@ -76,6 +76,39 @@ def free_ports(count):
             one.close()
 
 
+def processes_with(*marks):
+    """The pids of other processes whose environment holds all of these bytes."""
+    found = []
+    for path in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (path / "environ").read_bytes()
+        except OSError:
+            continue
+        if all(mark in words for mark in marks) and int(path.name) != os.getpid():
+            found.append(int(path.name))
+    return found
+
+
+def kill_all(find):
+    def none_left():
+        left = find()
+        for pid in left:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return not left
+    support.wait_until(none_left, "no process of the cluster is left", 20)
+
+
+def bury(root):
+    """Ends what lives in that cluster's name, also the coordinators that use it, and removes its folder."""
+    try:
+        kill_all(lambda: processes_with(f"{root}/slurm.conf\0".encode()))
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
 class Slurm:
     """A cluster with its daemons. `close` leaves no process and no file, whatever has happened before."""
 
@@ -100,6 +133,9 @@ class Slurm:
             min_job_age=min_job_age, nodes="\n".join(lines)))
 
     def start(self):
+        # Its standard input ends with this process, however that one ends: then it takes all down.
+        self.daemons["undertaker"] = subprocess.Popen([sys.executable, __file__, "--bury", self.root],
+                                                      stdin=subprocess.PIPE, start_new_session=True)
         munge = self.root / "munge"
         self.daemon("munged", "--foreground", f"--key-file={munge}/key", f"--socket={munge}/socket",
                     f"--pid-file={munge}/pid", f"--log-file={munge}/log", f"--seed-file={munge}/seed", "--num-threads=2")
@@ -123,6 +159,11 @@ class Slurm:
     def stop_controller(self, how=signal.SIGKILL):
         self.end_daemon("slurmctld", how)
 
+    def forget_everything(self):
+        """While slurmctld is stopped: it starts with no job."""
+        shutil.rmtree(self.root / "slurmctld")
+        (self.root / "slurmctld").mkdir(mode=0o755)
+
     def start_node(self, node):
         self.daemon("slurmd", "-D", "-N", node, name=node)
 
@@ -140,7 +181,7 @@ class Slurm:
     def lose_node(self, node):
         """The machine goes away: its daemon and everything that it started, at once."""
         self.end_daemon(node)
-        self.kill_processes(f"SLURMD_NODENAME={node}\0".encode())
+        kill_all(lambda: processes_with(f"{self.root}/slurm.conf\0".encode(), f"SLURMD_NODENAME={node}\0".encode()))
 
     def run(self, program, *words, timeout=30):
         return subprocess.run([program, *map(str, words)], env=self.environment, stdin=subprocess.DEVNULL,
@@ -165,37 +206,18 @@ class Slurm:
                 found[int(fields["JobId"])] = fields
         return found
 
-    def processes(self, mark=None):
+    def processes(self):
         """The pids of what this cluster runs: daemons, the watchers of steps, and what jobs have started."""
-        mark = mark or str(self.root).encode()
-        found = []
-        for path in pathlib.Path("/proc").glob("[0-9]*"):
-            try:
-                words = (path / "environ").read_bytes() + b"\0" + (path / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if mark in words and str(self.root).encode() in words and int(path.name) != os.getpid():
-                found.append(int(path.name))
-        return found
+        return processes_with(f"{self.root}/slurm.conf\0".encode())
 
-    def kill_processes(self, mark=None):
-        def none_left():
-            left = self.processes(mark)
-            for pid in left:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            return not left
-        support.wait_until(none_left, "no process of the cluster is left", 20)
+    def processes_of(self, job):
+        """Those of one Slurm job."""
+        return processes_with(f"{self.root}/slurm.conf\0".encode(), f"SLURM_JOB_ID={job}\0".encode())
 
     def close(self):
-        try:
-            for name in reversed(list(self.daemons)):
-                self.end_daemon(name)
-            self.kill_processes()
-        finally:
-            shutil.rmtree(self.root, ignore_errors=True)
+        for name in reversed(list(self.daemons)):
+            self.end_daemon(name)
+        bury(self.root)
 
     def logs(self, lines=40):
         """The ends of the daemons' logs, for a test that failed."""
@@ -203,7 +225,41 @@ class Slurm:
                          for path in sorted(self.root.glob("*.log")))
 
 
+def ended(fields):
+    """The state of a job that has ended; None of one that has not."""
+    state = fields["JobState"]
+    return None if state in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED") else state
+
+
+class SlurmService(support.Service):
+    """A coordinator whose jobs run in that cluster."""
+
+    def __init__(self, cluster, slots=4, ranks_per_node=2, engine=("poll=1",)):
+        super().__init__(slots=slots)
+        self.cluster = cluster
+        self.environment["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
+        self.options = ["--launcher", "slurm", "--worker-listen", "127.0.0.1:0", "--ranks-per-node", ranks_per_node,
+                        "--interface", "lo", *(word for pair in engine for word in ("--engine", pair))]
+
+    def up(self, *options, wait=True):
+        super().up(*self.options, *options, wait=wait)
+
+    def slurm_jobs(self, job):
+        """The Slurm jobs of all attempts of a job, by number."""
+        identity = (self.data_dir / "slurm-identity").read_text().strip()
+        start = f"anamnesis-{job.removeprefix('jobs/')}-"
+        return {number: fields for number, fields in self.cluster.jobs().items()
+                if fields["JobName"].startswith(start) and fields["JobName"].endswith(identity)}
+
+    def slurm_job(self, job):
+        """The number of its last one; 0 for none."""
+        return max(self.slurm_jobs(job), default=0)
+
+
 def main():
+    if sys.argv[1:2] == ["--bury"]:
+        sys.stdin.read()
+        return bury(sys.argv[2])
     missing = absent()
     if missing:
         sys.exit(f"error: not on this machine: {', '.join(missing)} (apt-get install slurmctld slurmd slurm-client munge)")

@@ -13,6 +13,7 @@ namespace anamnesis::launch {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -25,6 +26,7 @@ SlurmBatch Batch() {
           .nodes = 2,
           .ranks_per_node = 4,
           .threads_per_rank = 3,
+          .worker_address = "head:7000",
           .token_path = "/data/jobs/17/token",
           .log_path = "/data/jobs/17/worker.log"};
 }
@@ -32,8 +34,7 @@ SlurmBatch Batch() {
 SlurmSite Site() {
   return {.identity = kIdentity,
           .data_directory = "/data",
-          .worker_program = "/opt/bin/anamnesis-worker",
-          .worker_address = "head:7000"};
+          .worker_program = "/opt/bin/anamnesis-worker"};
 }
 
 TEST(SlurmTagTest, IsReadBack) {
@@ -66,6 +67,11 @@ TEST(SbatchArgumentsTest, AskForOneWorkerOnEachNode) {
   EXPECT_THAT(words, Not(Contains(StartsWith("--mem"))));
 }
 
+TEST(SbatchArgumentsTest, WithoutAGraceNobodyIsWarned) {
+  EXPECT_THAT(SbatchArguments(Batch(), {.grace = absl::ZeroDuration()}, Site()),
+              Not(Contains(StartsWith("--signal"))));
+}
+
 TEST(SbatchArgumentsTest, CountResourcesByNode) {
   SlurmOptions options{.partition = "gpu", .account = "lab", .time_limit = "1-00:00:00"};
   options.gres_per_rank = {.name = "gpu:a100", .count = 1};
@@ -76,6 +82,13 @@ TEST(SbatchArgumentsTest, CountResourcesByNode) {
   EXPECT_THAT(words, Contains("--time=1-00:00:00"));
   EXPECT_THAT(words, Contains("--gres=gpu:a100:4"));
   EXPECT_THAT(words, Contains("--mem=4096M"));
+}
+
+TEST(WorkerEnvironmentTest, PassesNoSecretOn) {
+  using Pair = std::pair<std::string, std::string>;
+  EXPECT_THAT(WorkerEnvironment({"HF_HOME=/m=1", "HF_TOKEN=hf_x", "ANAMNESIS_WORKER_TOKEN=t",
+                                 "NCCL_SOCKET_IFNAME=ib0", "NCCL_$(id)=1", "PATH=/bin", "NONE"}),
+              ElementsAre(Pair("HF_HOME", "/m=1"), Pair("NCCL_SOCKET_IFNAME", "ib0")));
 }
 
 // The script as a shell takes it, with an srun that says what it was given.

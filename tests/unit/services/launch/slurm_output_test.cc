@@ -11,7 +11,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Kind = SlurmRefusal::Kind;
 
-constexpr char kIdentity[] = "0123456789abcdef";
+constexpr char kQueueIdentity[] = "0123456789abcdef";
 
 TEST(ParseSbatchTest, ReadsTheNumber) {
   EXPECT_EQ(ParseSbatch("4711\n").value(), 4711);
@@ -34,7 +34,7 @@ TEST(ParseSqueueTest, ReadsOurJobsAlone) {
       "5|RUNNING|anamnesis-17-2-fedcba9876543210|(null)|None\n"
       "squeue: a word of warning\n"
       "6|COMPLETING|anamnesis-19-1-0123456789abcdef|(null)|ReqNodeNotAvail, May be down|n0\n",
-      kIdentity);
+      kQueueIdentity);
   ASSERT_TRUE(jobs.ok()) << jobs.status();
   ASSERT_EQ(jobs->size(), 3U);
   EXPECT_EQ((*jobs)[0].id, 3);
@@ -52,11 +52,11 @@ TEST(ParseSqueueTest, ReadsOurJobsAlone) {
 TEST(ParseSqueueTest, RefusesALineOfOursThatIsCut) {
   for (const char* line : {"x|RUNNING|anamnesis-17-2-0123456789abcdef|a|b\n",
                            "4|RUNNING|anamnesis-17-2-0123456789abcdef\n"}) {
-    const auto jobs = ParseSqueue(line, kIdentity);
+    const auto jobs = ParseSqueue(line, kQueueIdentity);
     EXPECT_EQ(jobs.status().code(), absl::StatusCode::kDataLoss) << line;
     EXPECT_THAT(MessageOf(jobs.status()), HasSubstr("line 1"));
   }
-  EXPECT_THAT(ParseSqueue("", kIdentity).value(), IsEmpty());
+  EXPECT_THAT(ParseSqueue("", kQueueIdentity).value(), IsEmpty());
 }
 
 TEST(ParseSacctTest, ReadsAllocations) {
