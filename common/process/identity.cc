@@ -2,12 +2,15 @@
 #include "common/process/identity.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <sstream>
+#include <vector>
 
 namespace anamnesis {
 
@@ -37,6 +40,21 @@ std::string HostName() {
   char name[256] = {};
   if (::gethostname(name, sizeof name - 1) != 0) return "localhost";
   return name;
+}
+
+void KillRestOfGroup() {
+  const pid_t group = ::getpgrp(), self = ::getpid();
+  for (bool found = true; found;) {
+    found = false;
+    const StatusOr<std::vector<std::string>> names = ListDirectory("/proc");
+    if (!names.ok()) return;
+    for (const std::string& name : *names) {
+      const pid_t pid = static_cast<pid_t>(std::strtol(name.c_str(), nullptr, 10));
+      // Not a zombie: IdentityOf takes it for gone.
+      if (pid <= 0 || pid == self || ::getpgid(pid) != group || !IdentityOf(pid).ok()) continue;
+      found = ::kill(pid, SIGKILL) == 0 || found;
+    }
+  }
 }
 
 StatusOr<WatchedProcess> WatchedProcess::Open(const ProcessIdentity& identity) {

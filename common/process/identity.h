@@ -23,6 +23,10 @@ StatusOr<ProcessIdentity> IdentityOf(int64_t pid);
 StatusOr<std::string> BootId();
 std::string HostName();
 
+// Kills (SIGKILL) every other process of our process group, and those that they start meanwhile.
+// Zombies stay. This process goes on, and ends with an exit code of its own.
+void KillRestOfGroup();
+
 // A process under watch. Move-only; does not kill it at the end.
 class WatchedProcess {
  public:

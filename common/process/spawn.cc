@@ -70,6 +70,9 @@ StatusOr<ChildProcess> ChildProcess::Spawn(const SpawnOptions& options) {
   if (options.stdout_fd >= 0) {
     ::posix_spawn_file_actions_adddup2(&actions.value, options.stdout_fd, 1);
   }
+  if (options.stderr_fd >= 0) {
+    ::posix_spawn_file_actions_adddup2(&actions.value, options.stderr_fd, 2);
+  }
   if (options.inherited_fd >= 0) {  // the same number twice clears close-on-exec
     ::posix_spawn_file_actions_adddup2(&actions.value, options.inherited_fd, options.inherited_fd);
   }

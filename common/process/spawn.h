@@ -22,6 +22,7 @@ struct SpawnOptions {
   std::vector<std::string> environment = {};  // NAME=VALUE, the whole of it
   std::string log_path = "";  // stdout and stderr are appended here; "" inherits both
   int stdout_fd = -1;         // becomes standard output, instead of the log
+  int stderr_fd = -1;         // becomes standard error, instead of the log
   int inherited_fd = -1;      // kept open under its number in the child
   bool own_process_group = true;
   bool own_session = false;  // no terminal of ours: survives its end

@@ -7,6 +7,9 @@
 #include "common/process/sibling.h"
 #include "services/launch/kubernetes/launcher.h"
 #include "services/launch/local.h"
+#include "services/launch/slurm.h"
+
+extern char** environ;
 
 namespace anamnesis::coordinator {
 
@@ -20,6 +23,15 @@ StatusOr<std::unique_ptr<launch::Launcher>> MakeLauncher(const UpOptions& option
     return launch::KubernetesLauncher::Create(std::move(kubernetes), options.data_dir);
   }
   ANAM_ASSIGN_OR_RETURN(const std::string worker, SiblingProgram("anamnesis-worker"));
+  if (options.launcher == "slurm") {
+    ANAM_ASSIGN_OR_RETURN(launch::SlurmOptions slurm, launch::ParseSlurmOptions(options.engine));
+    std::vector<std::string> environment;
+    for (char** entry = environ; *entry != nullptr; ++entry) environment.emplace_back(*entry);
+    return launch::SlurmLauncher::Create(std::move(slurm),
+                                         {.data_directory = options.data_dir,
+                                          .worker_program = worker,
+                                          .environment = launch::WorkerEnvironment(environment)});
+  }
   if (options.launcher != "local") {
     return Unimplemented("--launcher ", options.launcher, " is not built yet");
   }

@@ -141,11 +141,21 @@ Status Handle(Change* change, const WorkerGone& event) {
   Attempt* attempt = &job->attempts.back();
   // Known to be gone already: no successor is assigned before.
   if (named->token != attempt->token || !attempt->holds_slots) return absl::OkStatus();
+  const int64_t last_step = attempt->last_step;
   if (IsOver(attempt->state)) {
     ReleaseSlots(change, job);
+    // It heard a SIGTERM, saved and stopped; now it is known whose.
+    if (attempt->state == AttemptState::kStopped && event.reason != Reason::kWorkerLost &&
+        event.reason != Reason::kReboot) {
+      attempt->reason = event.reason;
+      attempt->message = event.message;
+    }
+    const bool goes_on = job->state == JobState::kQueued || job->state == JobState::kRecovering;
+    if (event.reason == Reason::kEngineCancelled && goes_on) {
+      GoAfterFailure(change, job, {event.reason, event.message, last_step}, kByCoordinator);
+    }
     return absl::OkStatus();
   }
-  const int64_t last_step = attempt->last_step;
   EndAttempt(change, job, AttemptState::kLost, event.reason, event.message);
   ReleaseSlots(change, job);
   if (change->state.parking) {

@@ -11,7 +11,7 @@ std::vector<JobState> WaysOut(JobState from) {
   using enum JobState;
   switch (from) {
     case kQueued:
-      return {kPreparing, kPaused, kCancelled};
+      return {kPreparing, kPaused, kCancelled, kFailed};
     case kPreparing:
       return {kStarting,   kRunning,   kQueued, kPausing, kRecovering,
               kCancelling, kSucceeded, kFailed, kRejected};
@@ -25,7 +25,7 @@ std::vector<JobState> WaysOut(JobState from) {
     case kPaused:
       return {kQueued, kCancelled};
     case kRecovering:
-      return {kPreparing, kPaused, kCancelled};
+      return {kPreparing, kPaused, kCancelled, kFailed};
     case kCancelling:
       return {kCancelled, kSucceeded};
     default:

@@ -11,6 +11,7 @@
 
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
+#include "common/process/identity.h"
 #include "workers/agent/data_facts.h"
 #include "workers/agent/folder_transfer.h"
 #include "workers/agent/follow.h"
@@ -188,8 +189,8 @@ Status Lead(SessionOptions options) {
       open->Drain(absl::Seconds(5)).IgnoreError();
     }
     std::fprintf(stderr, "stopped%s\n", preparing ? " while preparing" : "");
-    ::kill(0, SIGKILL);  // our process group: this process and what prepares the data
-    ::_exit(0);
+    KillRestOfGroup();  // what prepares the data
+    ::_exit(0);         // all was reported: no end by a signal, which an engine takes for a failure
   };
   // Signals are blocked before the session starts its threads.
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<StopThread> stop, StopThread::Start(*mailbox, leave));

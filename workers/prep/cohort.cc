@@ -58,8 +58,10 @@ StatusOr<std::vector<InputFile>> ListSplit(const std::string& data_dir, const st
   std::vector<InputFile> files;
   for (const std::string& name : names) {
     if (!EndsWith(name, ".pkl") || name[0] == '.') continue;
-    files.push_back(
-        {.split = split, .name = Cat(split, "/", name), .path = Cat(folder, "/", name)});
+    files.push_back({.split = split,
+                     .name = Cat(split, "/", name),
+                     .path = Cat(folder, "/", name),
+                     .number = files.size()});
   }
   if (files.empty()) return InvalidArgument(folder, ": has no .pkl file");
   return files;

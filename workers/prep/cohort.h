@@ -25,6 +25,7 @@ struct InputFile {
   std::string split{};
   std::string name{};  // train/0.pkl
   std::string path{};
+  uint64_t number = 0;  // within its split
 };
 
 // Refuses, by key and value, what prep does not build yet (profile fused, time modes other than

@@ -98,12 +98,9 @@ class Conversion {
 
   Status Convert(size_t file, std::vector<uint64_t>* counts, std::vector<Place>* places) {
     const InputFile& input = files_[file];
-    size_t number = file;  // within its split
-    while (number > 0 && files_[number - 1].split == input.split) --number;
-    number = file - number;
     FileResult& result = results_[file];
     ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::ShardFileWriter> shard,
-                          writer_.NewShard(input.split, number));
+                          writer_.NewShard(input.split, input.number));
     const std::vector<Rendering>& renderings = cohort_.renderings();
     const auto sink = [&](uint64_t index, shard::Subject& subject,
                           const std::vector<uint32_t>& positions) -> Status {
@@ -171,14 +168,12 @@ class Conversion {
   std::vector<Place> places_;
 };
 
-StatusOr<std::vector<InputFile>> ListSplits(const std::string& data_dir,
-                                            const std::vector<std::string>& splits) {
-  std::vector<InputFile> files;
-  for (const std::string& split : splits) {
-    ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> listed, ListSplit(data_dir, split));
-    files.insert(files.end(), listed.begin(), listed.end());
-  }
-  return files;
+// Those of them that belong to the part.
+std::vector<InputFile> PartOf(const std::vector<InputFile>& files, const PrepareOptions& options) {
+  if (options.parts == 0) return files;
+  std::vector<InputFile> part;
+  for (size_t i = options.part; i < files.size(); i += options.parts) part.push_back(files[i]);
+  return part;
 }
 
 Status FillManifest(const Cohort& cohort, const Conversion& conversion,
@@ -214,15 +209,6 @@ Status FillManifest(const Cohort& cohort, const Conversion& conversion,
   return absl::OkStatus();
 }
 
-uint64_t BytesOf(const shard::Manifest& manifest) {
-  uint64_t bytes = manifest.phrases.bytes + shard::ManifestText(manifest).size();
-  for (const shard::SplitRecord& split : manifest.splits) {
-    bytes += split.subject_hashes.bytes;
-    for (const shard::ShardRecord& shard : split.shards) bytes += shard.bytes;
-  }
-  return bytes;
-}
-
 void CountTokens(const Cohort& cohort, const std::vector<uint64_t>& counts,
                  PrepareSummary* summary) {
   for (const LookupRole role :
@@ -239,9 +225,32 @@ void CountTokens(const Cohort& cohort, const std::vector<uint64_t>& counts,
     summary->manifest.lookups.push_back(
         {Cat(NameOf(role), "_lookup"), coverage.events, coverage.translated});
   }
+  uint64_t kinds = 0;
   for (size_t i = 0; i < counts.size(); ++i) {
-    summary->unknown_kinds += cohort.renderings()[i].unknown && counts[i] > 0 ? 1 : 0;
+    kinds += cohort.renderings()[i].unknown && counts[i] > 0 ? 1 : 0;
   }
+  summary->unknown_kinds = kinds;
+}
+
+}  // namespace
+
+StatusOr<std::vector<InputFile>> ListSplits(const std::string& data_dir,
+                                            const std::vector<std::string>& splits) {
+  std::vector<InputFile> files;
+  for (const std::string& split : splits) {
+    ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> listed, ListSplit(data_dir, split));
+    files.insert(files.end(), listed.begin(), listed.end());
+  }
+  return files;
+}
+
+uint64_t BytesOf(const shard::Manifest& manifest) {
+  uint64_t bytes = manifest.phrases.bytes + shard::ManifestText(manifest).size();
+  for (const shard::SplitRecord& split : manifest.splits) {
+    bytes += split.subject_hashes.bytes;
+    for (const shard::ShardRecord& shard : split.shards) bytes += shard.bytes;
+  }
+  return bytes;
 }
 
 Status CheckSplits(const std::vector<std::string>& splits) {
@@ -258,8 +267,6 @@ Status CheckSplits(const std::vector<std::string>& splits) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
 StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareOptions& options) {
   const auto start = std::chrono::steady_clock::now();
   ANAM_RETURN_IF_ERROR(CheckBuilt(data));
@@ -269,7 +276,7 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
   }
   ANAM_RETURN_IF_ERROR(CheckSplits(splits));
   PrepareSummary summary;
-  if (PathExists(Cat(options.out, "/", shard::kManifestFile))) {
+  if (options.parts == 0 && PathExists(Cat(options.out, "/", shard::kManifestFile))) {
     ANAM_ASSIGN_OR_RETURN(const std::string digest,
                           InputDigest(data, splits, {}, options.unlabelled));
     ANAM_ASSIGN_OR_RETURN(summary.already_there,
@@ -284,10 +291,10 @@ StatusOr<PrepareSummary> Prepare(const config::DataSection& data, const PrepareO
   }
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Cohort> cohort,
                         Cohort::Load(data, options.unlabelled));
-  ANAM_ASSIGN_OR_RETURN(std::vector<InputFile> files, ListSplits(data.data_dir, splits));
+  ANAM_ASSIGN_OR_RETURN(const std::vector<InputFile> files, ListSplits(data.data_dir, splits));
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<shard::SetWriter> writer,
                         shard::SetWriter::Create(options.out, cohort->labels().sites()));
-  Conversion conversion(*cohort, *writer, std::move(files), options.progress);
+  Conversion conversion(*cohort, *writer, PartOf(files, options), options.progress);
   ANAM_RETURN_IF_ERROR(conversion.Run(options.jobs));
   ANAM_RETURN_IF_ERROR(FillManifest(*cohort, conversion, splits, *writer, &summary.manifest));
   if (!options.expected_digest.empty() && summary.manifest.digest != options.expected_digest) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct PrepareOptions {
   std::string expected_digest{};  // not empty: fails when the inputs turn out to be others
   WorkProgress progress{};        // in bytes of pickles; may be empty
   bool unlabelled = false;        // take subjects that labels has no row of, as controls
+  // Not 0: `out` becomes one of so many parts, of every parts-th file from the part-th on
+  // (merge_parts.h).
+  uint64_t part = 0, parts = 0;
 };
 
 struct LookupCoverage {
@@ -33,8 +37,9 @@ struct LookupCoverage {
 struct PrepareSummary {
   bool already_there = false;  // an intact set of the same inputs and rules: nothing was written
   shard::Manifest manifest{};
-  uint64_t bytes = 0;          // of the whole set
-  uint64_t unknown_kinds = 0;  // distinct tokens in the data without a rule
+  uint64_t bytes = 0;  // of the whole set
+  // Distinct tokens in the data without a rule; nothing where that is not known.
+  std::optional<uint64_t> unknown_kinds{};
   std::vector<LookupCoverage> coverage{};
   std::vector<std::string> notes{};  // of the tables
   double seconds = 0;
@@ -59,6 +64,12 @@ StatusOr<std::string> EnsureShards(const config::DataSection& data,
                                    const std::vector<std::string>& splits,
                                    const std::string& data_dir, int jobs,
                                    const OnPrepPhase& on_phase = {}, bool unlabelled = false);
+
+// The splits that there are, each once; their files in order; and the size of a set.
+Status CheckSplits(const std::vector<std::string>& splits);
+StatusOr<std::vector<InputFile>> ListSplits(const std::string& data_dir,
+                                            const std::vector<std::string>& splits);
+uint64_t BytesOf(const shard::Manifest& manifest);
 
 // The lines for the user, on several lines, without subjects' data.
 std::string DescribeSummary(const PrepareSummary& summary);

@@ -37,8 +37,10 @@ std::string DescribeSummary(const PrepareSummary& summary) {
   text += "\n";
   if (summary.already_there)
     return text + "already there, intact, from the same inputs and rules\n";
-  text += Cat("tokens without a rule: ", unknown_events, " events of ", summary.unknown_kinds,
-              " kinds (unknown_tokens: ", manifest.unknown_tokens, ")\n");
+  const std::string kinds =
+      summary.unknown_kinds ? Cat(" of ", *summary.unknown_kinds, " kinds") : "";
+  text += Cat("tokens without a rule: ", unknown_events, " events", kinds,
+              " (unknown_tokens: ", manifest.unknown_tokens, ")\n");
   for (const LookupCoverage& coverage : summary.coverage) {
     text += Cat(NameOf(coverage.role), " lookup: ", coverage.translated, " of ", coverage.events,
                 " events (", Share(coverage.translated, coverage.events), ")\n");

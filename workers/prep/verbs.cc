@@ -13,6 +13,7 @@
 #include "common/config/job_config.h"
 #include "common/config/predict_config.h"
 #include "common/io/file.h"
+#include "workers/prep/merge_parts.h"
 #include "workers/prep/prepare.h"
 #include "workers/prep/render.h"
 #include "workers/prep/synth.h"
@@ -87,10 +88,11 @@ int RunPrepare(int argc, char** argv) {
   CLI::App app("Raw data to shards. Prints the summary on stderr and the directory on stdout.",
                "prepare");
   app.footer("Example:\n  anamnesis prepare configs/jobs/first_light.yaml --out shards --jobs 4");
-  std::string config, data_dir;
+  std::string config, data_dir, part;
   std::vector<std::string> overrides;
   PrepareOptions options;
   options.jobs = AllCores();
+  uint64_t merge = 0;
   app.add_option("config", config, "The job's YAML (only `data` is read)")
       ->required()
       ->type_name("CONFIG.yaml");
@@ -101,13 +103,28 @@ int RunPrepare(int argc, char** argv) {
   app.add_option("--splits", options.splits,
                  "Comma-separated; default: those of train, tuning and held_out that are there")
       ->delimiter(',');
+  CLI::Option* part_option =
+      app.add_option("--part", part,
+                     "The I-th (from 0) of N parts alone, beside the set's folder: for many "
+                     "machines, such as a job array")
+          ->type_name("I/N");
+  app.add_option("--merge", merge, "Make the set of its N parts, which are removed")
+      ->type_name("N")
+      ->check(CLI::Range(uint64_t{1}, kMaxParts))
+      ->excludes(part_option);
   app.add_option("--data-dir", data_dir, "Accepted as everywhere; prepare keeps nothing there");
   AddOverrides(app, &overrides);
   bool proceed = false;
   if (const int code = Parse(app, argc, argv, &proceed); !proceed) return code;
   const StatusOr<config::DataSection> data = LoadData(config, overrides);
   if (!data.ok()) return Report(data.status());
-  const StatusOr<PrepareSummary> summary = Prepare(*data, options);
+  if (!part.empty()) {
+    const Status parsed = ParsePart(part, &options.part, &options.parts);
+    if (!parsed.ok()) return Report(parsed);
+  }
+  const StatusOr<PrepareSummary> summary = merge > 0           ? MergeParts(*data, merge, options)
+                                           : options.parts > 0 ? PreparePart(*data, options)
+                                                               : Prepare(*data, options);
   if (!summary.ok()) return Report(summary.status());
   std::fputs(DescribeSummary(*summary).c_str(), stderr);
   std::printf("%s\n", options.out.c_str());

@@ -97,6 +97,13 @@ StatusOr<FileRecord> SetWriter::WriteSubjectHashes(const std::string& split,
   for (const int64_t id : subject_ids) {
     hashes.push_back(KeyedHash64(kSubjectHashKey, std::to_string(id)));
   }
+  FileRecord record;
+  ANAM_RETURN_IF_ERROR(WriteSubjectHashes(split, std::move(hashes), &record));
+  return record;
+}
+
+Status SetWriter::WriteSubjectHashes(const std::string& split, std::vector<uint64_t> hashes,
+                                     FileRecord* record) const {
   std::sort(hashes.begin(), hashes.end());
   std::string content;
   content.reserve(hashes.size() * 8);
@@ -104,7 +111,15 @@ StatusOr<FileRecord> SetWriter::WriteSubjectHashes(const std::string& split,
     for (int shift = 56; shift >= 0; shift -= 8)
       content.push_back(static_cast<char>(hash >> shift));
   }
-  return WriteFile(split + ".subject-hashes", content);
+  ANAM_ASSIGN_OR_RETURN(*record, WriteFile(split + ".subject-hashes", content));
+  return absl::OkStatus();
+}
+
+Status SetWriter::Take(const std::string& path, const std::string& name) const {
+  const std::string target = Cat(staging_, "/", name);
+  if (::link(path.c_str(), target.c_str()) == 0) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const std::string content, ReadFile(path));
+  return WriteFileDurably(target, content);
 }
 
 Status SetWriter::Commit(const Manifest& manifest) {

@@ -31,6 +31,10 @@ class SetWriter {
   // Hashes of the ids (docs/formats/shards.md), in any order.
   StatusOr<FileRecord> WriteSubjectHashes(const std::string& split,
                                           const std::vector<int64_t>& subject_ids) const;
+  Status WriteSubjectHashes(const std::string& split, std::vector<uint64_t> hashes,
+                            FileRecord* record) const;
+  // A file of another set, with its bytes: linked where the file system can do that, else copied.
+  Status Take(const std::string& path, const std::string& name) const;
   // Writes the manifest and makes the set visible.
   Status Commit(const Manifest& manifest);
 

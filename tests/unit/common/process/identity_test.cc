@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/process/spawn.h"
@@ -43,6 +44,35 @@ TEST(WatchedProcess, RefusesAPidThatWasUsedAgain) {
 }
 
 TEST(BootId, IsTheSameWithinOneBoot) { EXPECT_EQ(*BootId(), *BootId()); }
+
+// In a child with a group of its own: the test's own group is left alone.
+TEST(KillRestOfGroupTest, LeavesThisProcessAlone) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::setpgid(0, 0);
+    const pid_t member = ::fork();
+    if (member == 0) {
+      for (;;) ::pause();
+    }
+    const pid_t other = ::fork();
+    if (other == 0) {
+      ::setpgid(0, 0);
+      for (;;) ::pause();
+    }
+    while (::getpgid(other) != other) {
+    }
+    KillRestOfGroup();
+    int status = 0;
+    const bool killed = ::waitpid(member, &status, 0) == member && WIFSIGNALED(status);
+    const bool lives = ::waitpid(other, &status, WNOHANG) == 0;
+    ::kill(other, SIGKILL);
+    ::waitpid(other, nullptr, 0);
+    ::_exit(killed && lives ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
 
 }  // namespace
 }  // namespace anamnesis

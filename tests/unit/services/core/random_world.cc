@@ -231,6 +231,7 @@ Event RandomWorld::AnyEvent() {
       return Heard{id, epoch, Draw(3)};
     case 9:
       if (Chance(0.5)) return Heard{id, epoch};
+      if (Chance(0.1)) return WorkerGone{id, epoch, Reason::kEngineCancelled, "cancelled"};
       return WorkerGone{id, epoch, Chance(0.5) ? Reason::kReboot : Reason::kWorkerLost, "gone"};
     case 10:
       return LeaseExpired{id, epoch};

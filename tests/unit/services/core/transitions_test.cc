@@ -12,13 +12,13 @@ constexpr int kNumStates = static_cast<int>(JobState::kRejected) + 1;
 constexpr const char* kTable[kNumStates] = {
     // QPSRpPrcxzSFCXJ: queued preparing starting running pausing Paused recovering cancelling
     // preempting resizing succeeded failed cancelled expired rejected
-    ".x...x......x..",  // queued
+    ".x...x.....xx..",  // queued
     "x.xxx.xx..xx..x",  // preparing
     "x..xx.xx..xx..x",  // starting
     "x...x.xx..xx...",  // running
     ".....x.x..x....",  // pausing
     "x...........x..",  // paused
-    ".x...x......x..",  // recovering
+    ".x...x.....xx..",  // recovering
     "..........x.x..",  // cancelling
     "...............",  // preempting: no way in yet
     "...............",  // resizing: no way in yet
