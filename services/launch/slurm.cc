@@ -266,7 +266,10 @@ void SlurmLauncher::Carry(const std::vector<Known>& known) {
 void SlurmLauncher::Carry(const StopOrder& order) {
   const auto found = tracked_.find(order.job);
   if (found == tracked_.end()) return;  // gone; the loop hears of it
-  found->second.history.stopped = true;
+  // One that runs is asked by a signal, which cancels nothing in Slurm: who cancels it then is
+  // somebody else.
+  SlurmHistory& history = found->second.history;
+  history.stopped = history.stopped || order.at_once || !history.ran;
   (order.at_once ? found->second.end : found->second.ask) = true;
 }
 

@@ -12,7 +12,7 @@ namespace anamnesis::launch {
 // What was known of the attempt's Slurm job before.
 struct SlurmHistory {
   bool ran = false;      // it has had nodes
-  bool stopped = false;  // we have told it to end
+  bool stopped = false;  // we have cancelled it
 };
 
 struct SlurmMeaning {
