@@ -410,6 +410,68 @@ class KubernetesTest(unittest.TestCase):
         second = self.probe(reconcile=("24:1:",))
         self.assertEqual(second.expect("launched", job=24, epoch=1)["handle"], handle)
 
+    # --- many, and for long
+
+    def test_launching_adds_less_than_a_second(self):
+        probe = self.probe()
+        begin = time.monotonic()
+        probe.say("launch", 30, 1, 1, 1)
+        probe.expect("launched")
+        launched = time.monotonic() - begin
+        self.running_pods(1)
+        print(f"launch: {launched:.2f} s to the Job with its Secret and Service, "
+              f"{time.monotonic() - begin:.2f} s to the running pod", flush=True)
+        self.assertLess(launched, 5)  # of a busy machine
+
+    @unittest.skipUnless(LONG, "long form")
+    def test_drained_node_is_a_loss_of_the_node(self):
+        def drain(pod):
+            cluster.patch(f"/api/v1/nodes/{pod['spec']['nodeName']}", {"spec": {"taints": [
+                {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}})
+        try:
+            self.lose(drain, "node_lost", "DeletionByTaintManager", node_patience="1s")
+        finally:
+            for name in ("gpu-0", "gpu-1"):
+                cluster.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
+
+    @unittest.skipUnless(LONG, "long form")
+    def test_five_hundred_jobs_are_tracked_with_few_requests(self):
+        count = 500
+        probe = self.probe(gpus_per_rank=0, cpu_per_rank="10m", memory_per_rank="10Mi", requests_per_second=100)
+        begin = time.monotonic()
+        for job in range(1, count + 1):
+            probe.say("launch", job, 1, 1, 1)
+        for _ in range(count):
+            probe.expect("launched", 300)
+        launched = time.monotonic() - begin
+        wait_until(lambda: sum(pod["status"].get("phase") == "Running" for pod in self.list(self.pods)) == count,
+                   f"{count} pods run", 300)
+        running = time.monotonic() - begin
+        before, begin = self.requests(probe), time.monotonic()
+        cluster.kill("kube-apiserver")
+        probe.expect("seen", reachable=False)
+        cluster.start_apiserver()
+        probe.expect("seen", reachable=True)
+        cluster.kill("kwok")
+        cluster.start_kwok(STAGES)
+        wait_until(lambda: time.monotonic() - begin > 30, "half a minute")
+        rate = (self.requests(probe) - before) / (time.monotonic() - begin)
+        memory = next(int(line.split()[1]) // 1024 for line in
+                      pathlib.Path(f"/proc/{probe.process.pid}/status").read_text().splitlines() if "VmRSS" in line)
+        print(f"{count} jobs: launched in {launched:.0f} s, running after {running:.0f} s; {rate:.2f} requests/s with a "
+              f"restart of the API server within, {memory} MiB", flush=True)
+        self.assertLess(rate, 10)
+        self.assertLess(memory, 150)
+        self.assertEqual([event for event in probe.seen if event["event"] in ("gone", "launch_failed")], [])
+        probe.say("stop_all")
+        for _ in range(count):
+            probe.expect("gone", 300)
+        wait_until(lambda: not self.list(self.pods) and not self.list(self.jobs), "nothing is left", 300)
+
+    def requests(self, probe):
+        probe.say("requests")
+        return probe.expect("requests")["count"]
+
     def admin_token(self):
         path = cluster.root / "admin.token"
         path.write_text("admin-token")
