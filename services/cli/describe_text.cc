@@ -139,18 +139,24 @@ void AddHead(const v1::Job& job, Page& page) {
   }
 }
 
+// What runs it: the engine's object, or the worker's process.
+std::string ProcessText(const v1::Attempt& attempt) {
+  if (!attempt.engine_object().empty()) return attempt.engine_object();
+  return attempt.worker_pid() > 0 ? std::to_string(attempt.worker_pid()) : "-";
+}
+
 Rows AttemptRows(const v1::Job& job, const Page& page, absl::Time now) {
   Rows rows = {{"EPOCH", "STATE", "REASON", "STARTED", "LASTED", "STEPS", "FROM", "SLOTS", "KEPT",
-                "HOST", "PID", "MESSAGE"}};
+                "NODES", "HOST", "PROCESS", "MESSAGE"}};
   for (const v1::Attempt& attempt : job.attempts()) {
     const bool stepped = attempt.first_step() > 0;
-    rows.push_back(
-        {std::to_string(attempt.epoch()), AttemptStateName(attempt.state()),
-         ReasonName(attempt.reason()), page.When(attempt.start_time()), LastedText(attempt, now),
-         stepped ? Cat(attempt.first_step(), "-", attempt.last_step()) : "-",
-         std::to_string(attempt.resumed_step()), Joined(attempt.slots()),
-         Joined(attempt.kept_ranks()), attempt.host(),
-         attempt.worker_pid() > 0 ? std::to_string(attempt.worker_pid()) : "-", attempt.message()});
+    rows.push_back({std::to_string(attempt.epoch()), AttemptStateName(attempt.state()),
+                    ReasonName(attempt.reason()), page.When(attempt.start_time()),
+                    LastedText(attempt, now),
+                    stepped ? Cat(attempt.first_step(), "-", attempt.last_step()) : "-",
+                    std::to_string(attempt.resumed_step()), Joined(attempt.slots()),
+                    Joined(attempt.kept_ranks()), std::to_string(attempt.nodes()), attempt.host(),
+                    ProcessText(attempt), attempt.message()});
   }
   return rows;
 }

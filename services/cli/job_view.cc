@@ -64,7 +64,9 @@ OrderedJson AttemptJson(const v1::Attempt& attempt) {
           {"kept_ranks", std::move(kept)},
           {"host", attempt.host()},
           {"worker_pid", attempt.worker_pid()},
-          {"reattached", attempt.reattached()}};
+          {"reattached", attempt.reattached()},
+          {"nodes", attempt.nodes()},
+          {"engine_object", attempt.engine_object()}};
 }
 
 OrderedJson SpecJson(const v1::JobSpec& spec) {

@@ -21,7 +21,7 @@ namespace {
 
 struct SubmitFlags {
   CommonFlags common;
-  std::string task, config, name, project, request_id, after, launcher = "local";
+  std::string task, config, name, project, request_id, after, launcher;
   Words overrides;
   std::optional<int> ranks;
   int priority = 0;
@@ -47,7 +47,8 @@ std::optional<int> Parse(const Words& words, SubmitFlags& flags) {
                           "ends in another way"));
   app.add_option("--request-id", flags.request_id,
                  "The same id never submits twice (default: random)");
-  app.add_option("--launcher", flags.launcher, "local (slurm, kubernetes: not built yet)")
+  app.add_option("--launcher", flags.launcher,
+                 "Only where the coordinator has this one (default: whichever it has)")
       ->check(CLI::IsMember({"local", "slurm", "kubernetes"}));
   CLI::Option* dry_run =
       app.add_flag("--dry-run", flags.dry_run, "Check everything, submit nothing");
@@ -61,9 +62,6 @@ std::optional<int> Parse(const Words& words, SubmitFlags& flags) {
   if (const auto exit_code = ParseWords(app, words)) return exit_code;
   const auto task = config::TaskFromName(flags.task);
   if (!task.ok()) return FailUsage(MessageOf(task.status()), "anamnesis submit --help");
-  if (flags.launcher != "local") {
-    return FailWith(Unimplemented("--launcher ", flags.launcher, " is not built yet"));
-  }
   return std::nullopt;
 }
 
@@ -97,6 +95,7 @@ StatusOr<v1::CreateJobRequest> MakeRequest(const SubmitFlags& flags) {
   spec.set_priority(flags.priority);
   if (!flags.after.empty()) spec.set_after(*JobName(flags.after));
   request.set_validate_only(flags.dry_run);
+  request.set_launcher(flags.launcher);
   request.set_request_id(flags.request_id);
   if (flags.request_id.empty()) {
     ANAM_ASSIGN_OR_RETURN(*request.mutable_request_id(), RandomRequestId());

@@ -47,6 +47,8 @@ v1::Attempt AttemptProto(const core::Attempt& attempt) {
   out.set_host(attempt.worker.host);
   out.set_worker_pid(attempt.worker.pid);
   out.set_reattached(attempt.reattached);
+  out.set_nodes(static_cast<int32_t>(attempt.nodes));
+  if (attempt.worker.boot_id.empty()) out.set_engine_object(attempt.worker.handle);
   return out;
 }
 

@@ -70,6 +70,7 @@ Status NoteSelf(const UpOptions& options, const std::string& version, const Serv
                      {"start_ticks", self.start_ticks},
                      {"address", Cat("unix:", options.data_dir, "/s")},
                      {"tcp_address", servers.tcp_address()},
+                     {"worker_address", servers.worker_tcp_address()},
                      {"metrics_address", metrics},
                      {"version", version}};
   return WriteFileDurably(options.data_dir + "/coordinator.json", note.dump(2) + "\n");
@@ -94,8 +95,9 @@ void Announce(const UpOptions& options, const std::string& version, const Server
 
 // Where the launcher's workers find the worker plane. A port that was taken by number 0 is told.
 std::string WorkerAddress(const UpOptions& options, const Servers& servers) {
-  if (options.launcher == "local") return Cat("unix:", options.data_dir, "/w");
-  return options.worker_address.empty() ? servers.worker_tcp_address() : options.worker_address;
+  if (!options.worker_address.empty()) return options.worker_address;
+  if (!servers.worker_tcp_address().empty()) return servers.worker_tcp_address();
+  return Cat("unix:", options.data_dir, "/w");
 }
 
 // Until the loop has ended; signals steer it.
@@ -156,6 +158,7 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
       .threads_per_slot = options.threads_per_slot,
       .data_directory = options.worker_data_dir,
       .rank_interface = options.rank_interface,
+      .upload_checkpoints = options.upload_checkpoints,
       .allow_hub = options.allow_hub};
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Loop> loop,
                         Loop::Create(loop_options, {*store, *launcher, board, sessions, telemetry,

@@ -50,6 +50,12 @@ ServerUnaryReactor* JobServiceImpl::CreateJob(CallbackServerContext* context,
                                               const v1::CreateJobRequest* request,
                                               v1::CreateJobResponse* response) {
   if (const Status allowed = api_.Authorize(*context); !allowed.ok()) return Done(context, allowed);
+  if (!request->launcher().empty() && request->launcher() != api_.launcher.name()) {
+    return Done(context,
+                FailedPrecondition("launcher: this coordinator runs jobs by ", api_.launcher.name(),
+                                   "; one of 'anamnesis up --launcher ", request->launcher(),
+                                   "' is wanted (--coordinator says which one is asked)"));
+  }
   StatusOr<core::Submit> submission =
       MakeSubmission(*request, api_.ActorOf(*context), api_.options.rules);
   if (!submission.ok()) return Done(context, submission.status());

@@ -29,8 +29,9 @@ struct LoopOptions {
   core::Options core;
   int64_t threads_per_slot = 1;
   std::string data_directory;
-  std::string rank_interface;  // for what ranks of several nodes say to each other
-  bool allow_hub = true;       // jobs may fetch models
+  std::string rank_interface;       // for what ranks of several nodes say to each other
+  bool upload_checkpoints = false;  // nodes have output folders of their own
+  bool allow_hub = true;            // jobs may fetch models
 };
 
 // What a worker needs to know of an epoch.

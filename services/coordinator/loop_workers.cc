@@ -14,6 +14,7 @@ v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
   grant.set_threads_per_rank(static_cast<int32_t>(options.threads_per_slot));
   grant.set_data_directory(options.data_directory);
   grant.set_allow_hub(options.allow_hub);
+  grant.set_upload_checkpoints(options.upload_checkpoints);
   const int64_t nodes = job.attempts.back().nodes;
   grant.set_nodes(static_cast<int32_t>(nodes));
   grant.set_ranks_per_node(

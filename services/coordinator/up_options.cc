@@ -71,6 +71,13 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   app.add_option("--interface", options.rank_interface,
                  "Network interface by which ranks of several nodes talk: a private one")
       ->type_name("NAME");
+  std::string checkpoints = "shared";
+  app.add_option(
+         "--checkpoints", checkpoints,
+         "shared: nodes see the jobs' output folders under the same paths; upload: each has "
+         "its own, and what is committed is kept in the output folder on this machine")
+      ->check(CLI::IsMember({"shared", "upload"}))
+      ->capture_default_str();
   app.add_option("--worker-listen", options.worker_listen,
                  "Also listen on TCP for workers of other machines")
       ->type_name("HOST:PORT");
@@ -126,6 +133,7 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   options.worker_data_dir =
       options.worker_data_dir.empty() ? options.data_dir : Absolute(options.worker_data_dir);
   options.allow_hub = hub == "allow";
+  options.upload_checkpoints = checkpoints == "upload";
   for (std::string& root : options.roots) root = Absolute(root);
   options.slots = slots.value_or(std::max<int64_t>(1, UsableCores() / options.threads_per_slot));
   return options;

@@ -2,12 +2,14 @@
 #include "services/coordinator/worker_service.h"
 
 #include <deque>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
 
 #include "common/rpc/status.h"
 #include "services/coordinator/convert.h"
+#include "services/coordinator/folder_store.h"
 
 namespace anamnesis::coordinator {
 namespace {
@@ -176,20 +178,26 @@ class SessionReactor final
     commit.checkpoint.step = request.step();
     commit.checkpoint.sha256 = request.sha256();
     commit.name = request.name();
-    loop_.Post(std::move(commit),
-               [link = shared_from_this(), request](const StatusOr<Loop::Applied>& applied) {
-                 if (applied.status().code() == absl::StatusCode::kUnavailable ||
-                     applied.status().code() == absl::StatusCode::kResourceExhausted) {
-                   return link->Close(applied.status());  // asked again in the next session
-                 }
-                 v1::SessionResponse response;
-                 v1::CommitReply& reply = *response.mutable_commit();
-                 reply.set_epoch(request.epoch());
-                 reply.set_step(request.step());
-                 reply.set_granted(applied.ok());
-                 if (!applied.ok()) reply.set_reason(MessageOf(applied.status()));
-                 link->Push(std::move(response));
-               });
+    const bool uploads = loop_.options().upload_checkpoints;
+    loop_.Post(std::move(commit), [link = shared_from_this(), request,
+                                   uploads](const StatusOr<Loop::Applied>& applied) {
+      if (applied.status().code() == absl::StatusCode::kUnavailable ||
+          applied.status().code() == absl::StatusCode::kResourceExhausted) {
+        return link->Close(applied.status());  // asked again in the next session
+      }
+      v1::SessionResponse response;
+      v1::CommitReply& reply = *response.mutable_commit();
+      reply.set_epoch(request.epoch());
+      reply.set_step(request.step());
+      Status status = applied.status();
+      if (status.ok() && uploads) {
+        status =
+            PublishIncoming(applied->job->resolved.output_dir, request.epoch(), request.name());
+      }
+      reply.set_granted(status.ok());
+      if (!status.ok()) reply.set_reason(MessageOf(status));
+      link->Push(std::move(response));
+    });
   }
 
   Loop& loop_;
@@ -213,6 +221,60 @@ grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>* WorkerServiceI
   const auto reactor = std::make_shared<SessionReactor>(loop_, sessions_);
   reactor->Begin();
   return reactor.get();
+}
+
+StatusOr<std::string> WorkerServiceImpl::FindOutput(const v1::WorkerIdentity& worker) {
+  if (!loop_.options().upload_checkpoints) {
+    return FailedPrecondition("this coordinator takes no checkpoints (--checkpoints shared)");
+  }
+  ANAM_ASSIGN_OR_RETURN(const core::JobId id, JobIdFromName(worker.job_id()));
+  std::promise<StatusOr<std::string>> found;
+  loop_.Ask([&](const core::State* state) {
+    const core::Job* job = state == nullptr ? nullptr : state->Find(id);
+    if (state == nullptr) {
+      found.set_value(Unavailable("the coordinator ends"));
+    } else if (job == nullptr) {
+      found.set_value(NotFound("there is no ", core::NameOf(id)));
+    } else if (job->active() == nullptr || job->active()->epoch != worker.epoch()) {
+      found.set_value(core::StaleEpoch(worker.epoch(), static_cast<int64_t>(job->attempts.size())));
+    } else if (job->active()->token != worker.token()) {
+      found.set_value(PermissionDenied("this is not the worker of ", core::NameOf(id), ", epoch ",
+                                       worker.epoch()));
+    } else {
+      found.set_value(job->resolved.output_dir);
+    }
+  });
+  return found.get_future().get();
+}
+
+grpc::Status WorkerServiceImpl::PutFolder(grpc::ServerContext*,
+                                          grpc::ServerReader<v1::PutFolderRequest>* reader,
+                                          v1::PutFolderResponse*) {
+  const auto put = [&]() -> Status {
+    v1::PutFolderRequest request;
+    if (!reader->Read(&request) || !request.has_head()) {
+      return InvalidArgument("a folder begins with its head");
+    }
+    const v1::PutFolderHead head = request.head();
+    ANAM_ASSIGN_OR_RETURN(const std::string output, FindOutput(head.worker()));
+    ANAM_ASSIGN_OR_RETURN(IncomingFolder folder,
+                          IncomingFolder::Open(output, head.worker().epoch(), head.folder()));
+    while (reader->Read(&request)) {
+      if (!request.has_part()) return InvalidArgument("a folder has one head");
+      ANAM_RETURN_IF_ERROR(folder.Add(request.part()));
+    }
+    return folder.Finish();
+  };
+  return rpc::ToGrpc(put());
+}
+
+grpc::Status WorkerServiceImpl::GetCheckpoint(
+    grpc::ServerContext*, const v1::GetCheckpointRequest* request,
+    grpc::ServerWriter<v1::GetCheckpointResponse>* writer) {
+  const StatusOr<std::string> output = FindOutput(request->worker());
+  if (!output.ok()) return rpc::ToGrpc(output.status());
+  return rpc::ToGrpc(SendCheckpoints(
+      *output, [&](const v1::GetCheckpointResponse& response) { return writer->Write(response); }));
 }
 
 }  // namespace anamnesis::coordinator

@@ -7,7 +7,7 @@ exits 1 where that does not hold.
 
   ANAMNESIS_SOURCE_DIR=. ANAMNESIS_BIN_DIR=build/release/bin python3 tests/bench/planted_signal.py [bert|llm]...
 
-Not a test: about a minute a run on one core, twenty runs."""
+Not a test: twenty runs, on one core a minute each of BERT and three of the Llama."""
 
 import math
 import pathlib
@@ -28,10 +28,12 @@ TASKS = {
     "bert": ("finetune_bert", "fine-tune-bert.yaml",
              ("training.epochs=2", "training.batch_size=32", "training.learning_rate=1e-3", "model.max_length=256")),
     "llm": ("classify_llm", "llm_pretrain.yaml",
+            # Chosen on seeds 7 and 8. The embedding stays as it is: trained beside the adapter at 2e-3 and more, its
+            # noise keeps the model for a thousand steps from what it finds in a hundred without.
             ("training.epochs=2", "training.batch_size=16", "training.gradient_accumulation_steps=2",
-             "training.learning_rate=2e-3", "training.warmup_steps=20", "model.max_length=256",
-             "lora.modules_to_save=[embed_tokens]", "training.load_in_4bit=false", "training.bf16=false",
-             "training.gradient_checkpointing=false", "training.eval_steps=1000", "training.save_steps=1000")),
+             "training.learning_rate=1e-3", "training.warmup_steps=20", "model.max_length=256",
+             "training.load_in_4bit=false", "training.bf16=false", "training.gradient_checkpointing=false",
+             "training.eval_steps=1000", "training.save_steps=1000")),
 }
 
 

@@ -95,4 +95,6 @@ CASES = {
                            rope_type="yarn", factor=3.0, rope_theta=1e5, original_max_position_embeddings=32,
                            beta_fast=16, beta_slow=2, mscale=0.8, mscale_all_dim=0.5, truncate=False)),
                        SEVEN_LORA, batches=2),
+    "bias_lora_only": llama(dict(attention_bias=True, mlp_bias=True),
+                            dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj", "down_proj"], bias="lora_only")),
 }

@@ -37,6 +37,12 @@ def randomise(model, names, plus_one=False):
                 parameter.copy_(center + (0.3 if is_norm else 0.1) * torch.randn(parameter.shape))
 
 
+def moved_by(lora):
+    """The parameters that a training of this adapter would have moved from zero, or from the base's values."""
+    parts = ["lora_B", "modules_to_save"] + (["base_layer.bias"] if lora.get("bias") == "lora_only" else [])
+    return lambda name: any(part in name for part in parts)
+
+
 def load(case, base, adapter, dtype):
     first = torch.float32 if dtype == torch.float64 else dtype
     model = AutoModelForCausalLM.from_pretrained(base, dtype=first, attn_implementation="eager" if case.eager else "sdpa")
@@ -127,7 +133,7 @@ def make_case(out, index, name):
     base, adapter = os.path.join(out, name, "base"), os.path.join(out, name, "adapter")
     make_base(case, base)
     peft = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(task_type="CAUSAL_LM", **case.lora))
-    randomise(peft, lambda parameter: "lora_B" in parameter or "modules_to_save" in parameter)
+    randomise(peft, moved_by(case.lora))
     peft.save_pretrained(adapter)
     goldens = []
     for _ in range(case.batches):

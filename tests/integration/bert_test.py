@@ -247,6 +247,16 @@ class BadInput(unittest.TestCase):
         self.assertEqual(code, 6)
         self.assertIn("model.max_length: 513", text)
 
+    def test_a_vocabulary_larger_than_the_models(self):
+        base = place.root / "larger"
+        shutil.copytree(place.base, base)
+        with open(base / "vocab.txt", "a", encoding="utf-8") as file:
+            file.write("onemoreword\n")
+        size = run_support.read_json(base / "config.json")["vocab_size"]
+        code, text = self.refused(f"model.model_name={base}")
+        self.assertEqual(code, 6)
+        self.assertIn(f"the tokenizer has {size + 1} tokens, the model's vocab_size is {size}", text)
+
     def test_a_wrong_number_of_classes_and_of_weights(self):
         code, text = self.refused("model.num_classes=77")
         self.assertEqual(code, 6)

@@ -146,6 +146,17 @@ class BadBase(unittest.TestCase):
         self.assertEqual(code, 6)
         self.assertIn("model.max_length: 2049", text)
 
+    def test_a_tokenizer_with_more_ids_than_the_model(self):
+        base = place.root / "larger"
+        shutil.copytree(place.base, base)
+        tokenizer = run_support.read_json(base / "tokenizer.json")
+        size = run_support.read_json(base / "config.json")["vocab_size"]
+        tokenizer["added_tokens"].append(tokenizer["added_tokens"][-1] | {"id": size, "content": "<more>"})
+        (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+        code, text = place.refused("pretrain_llm", f"model.model_name={base}")
+        self.assertEqual(code, 6)
+        self.assertIn(f"the tokenizer has {size + 1} tokens, the model's vocab_size is {size}", text)
+
     def test_fp16_and_bf16_together(self):
         code, text = place.refused("pretrain_llm", "training.fp16=true", "training.bf16=true")
         self.assertEqual(code, 6)

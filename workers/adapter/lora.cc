@@ -2,6 +2,8 @@
 // Shapes: T tokens, I inputs, O outputs, R rank.
 #include "workers/adapter/lora.h"
 
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <vector>
@@ -41,6 +43,27 @@ struct HeldWeight {
   model::FrozenWeightPtr packed;
 };
 
+constexpr int64_t kBiasColumns = 64;
+
+// Σ_t dy[t, o], fp32 (fp64 of fp64): in the rows' order, so that no number of threads changes a
+// bit.
+at::Tensor SumOfRows(const at::Tensor& dy_TO) {
+  const at::ScalarType wide = dy_TO.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  if (!dy_TO.device().is_cpu()) return dy_TO.sum(0, /*keepdim=*/false, wide);
+  const int64_t rows = dy_TO.size(0), columns = dy_TO.size(1);
+  at::Tensor sum_O = at::zeros({columns}, dy_TO.options().dtype(at::kDouble));
+  double* sum = sum_O.mutable_data_ptr<double>();
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dy_TO.scalar_type(), "SumOfRows", [&] {
+    const scalar_t* dy = dy_TO.const_data_ptr<scalar_t>();
+    at::parallel_for(0, columns, kBiasColumns, [&](int64_t first, int64_t last) {
+      for (int64_t t = 0; t < rows; ++t) {
+        for (int64_t o = first; o < last; ++o) sum[o] += static_cast<double>(dy[t * columns + o]);
+      }
+    });
+  });
+  return sum_O.to(wide);
+}
+
 class LoraFunction : public torch::autograd::Function<LoraFunction> {
  public:
   // The scale is folded into A before its cast, so that it costs no extra rounding.
@@ -52,12 +75,15 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
     const at::Tensor dropped_TI = drops ? ApplyDropout(x_TI, mask, module, dropout) : x_TI;
     const at::Tensor scaled_RI = (a_RI * scale).to(x_TI.scalar_type());
     const at::Tensor u_TR = dropped_TI.mm(scaled_RI.t());
-    at::Tensor y_TO = at::linear(x_TI, weight.Dense(x_TI.scalar_type()), bias_O);
+    c10::optional<at::Tensor> bias = bias_O;
+    if (bias) bias = bias->to(x_TI.scalar_type());
+    at::Tensor y_TO = at::linear(x_TI, weight.Dense(x_TI.scalar_type()), bias);
     y_TO.addmm_(u_TR, b_OR.to(x_TI.scalar_type()).t());
     context->save_for_backward({x_TI, weight.dense_OI, a_RI, b_OR, u_TR});
     if (weight.packed) {
       context->saved_data["packed"] = c10::IValue::make_capsule(weight.packed);
     }
+    context->saved_data["has_bias"] = bias_O.has_value();
     context->saved_data["scale"] = scale;
     context->saved_data["dropout"] = drops ? dropout : 0.0;
     context->saved_data["mask"] = drops ? Packed(mask) : std::vector<int64_t>();
@@ -86,9 +112,13 @@ class LoraFunction : public torch::autograd::Function<LoraFunction> {
       dx_TI.add_(dropout > 0 ? ApplyDropout(through_a, mask, module, dropout) : through_a);
     }
     const at::Tensor dropped_TI = dropout > 0 ? ApplyDropout(x_TI, mask, module, dropout) : x_TI;
+    // The bias is the second input that is a tensor, where there is one.
+    const bool trains_bias =
+        context->saved_data["has_bias"].toBool() && context->needs_input_grad(1);
+    const at::Tensor dbias_O = trains_bias ? SumOfRows(dy_TO) : at::Tensor();
     const at::Tensor da_RI = du_TR.t().mm(dropped_TI).to(a_RI.scalar_type()) * scale;
     return {
-        dx_TI,        at::Tensor(), at::Tensor(), da_RI,       db_t_RO.t().to(b_OR.scalar_type()),
+        dx_TI,        at::Tensor(), dbias_O,      da_RI,       db_t_RO.t().to(b_OR.scalar_type()),
         at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 

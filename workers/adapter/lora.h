@@ -23,9 +23,10 @@ struct LoraWeights {
 };
 
 // x Wᵀ + b + s · (dropout(x) Aᵀ) Bᵀ with the layer's W and b, and a backward pass that forms no
-// gradient of them and keeps no dropped copy of x: dBᵀ = mm((s·u)ᵀ, dy), the form whose bits do not
-// depend on the number of threads (feasibility.md P1), then transposed. A packed W is decoded for
-// each of the two passes and not kept between them.
+// gradient of W, one of b where b is a master that requires it (lora.bias), and keeps no dropped
+// copy of x: dBᵀ = mm((s·u)ᵀ, dy), the form whose bits do not depend on the number of threads
+// (feasibility.md P1), then transposed. A packed W is decoded for each of the two passes and not
+// kept between them.
 at::Tensor LoraForward(const at::Tensor& x_TI, const model::Linear& layer, const LoraWeights& lora,
                        const DropoutContext& context);
 

@@ -137,6 +137,7 @@ Status ReadPattern(const Json& json, const std::string& key, const std::string& 
 Status CheckFields(const Json& json, const std::string& source) {
   static const std::set<std::string> kRead = {"alpha_pattern",
                                               "base_model_name_or_path",
+                                              "bias",
                                               "exclude_modules",
                                               "lora_alpha",
                                               "lora_dropout",
@@ -155,6 +156,8 @@ Status CheckFields(const Json& json, const std::string& source) {
     // How an adapter was first filled does not matter once its tensors are stored, unless the
     // base's weights were changed with it (pissa, olora, loftq, …).
     if (key == "init_lora_weights" && (value == false || value == "gaussian")) continue;
+    // The class that was adapted, where PEFT was told no task, and Unsloth's mark.
+    if (key == "auto_mapping" && value.is_object()) continue;
     if (fixed == FixedFields().end() && IsOff(value)) continue;
     const std::string text = value.is_structured() ? std::string(value.type_name()) : value.dump();
     return Unimplemented(source, ": ", key, ": ", text, " is not built yet");
@@ -207,6 +210,12 @@ StatusOr<AdapterConfig> AdapterConfigFromJson(const Json& json, const std::strin
   ANAM_ASSIGN_OR_RETURN(lora.alpha, JsonNumber(json, "lora_alpha", source));
   if (json.contains("lora_dropout")) {
     ANAM_ASSIGN_OR_RETURN(lora.dropout, JsonNumber(json, "lora_dropout", source));
+  }
+  if (json.contains("bias")) {
+    ANAM_ASSIGN_OR_RETURN(lora.bias, JsonString(json, "bias", source));
+    if (lora.bias != "none" && lora.bias != "lora_only") {
+      return Unimplemented(source, ": bias: \"", lora.bias, "\" is not built yet");
+    }
   }
   if (json.contains("use_rslora")) {
     ANAM_ASSIGN_OR_RETURN(lora.use_rslora, JsonBool(json, "use_rslora", source));

@@ -25,8 +25,9 @@ struct AdapterConfig {
 };
 
 // Reads adapter_config.json. kUnimplemented names a field whose value asks for something that is
-// not built (use_dora, bias, lora_bias, layers_to_transform, loftq_config, …) and an unknown field
-// with a value; kInvalidArgument names a wrong type or a missing field. Nothing is half-taken.
+// not built (use_dora, bias: all, lora_bias, layers_to_transform, loftq_config, …), an unknown
+// field with a value; kInvalidArgument names a wrong type or a missing field. Nothing is
+// half-taken.
 StatusOr<AdapterConfig> AdapterConfigFromJson(const Json& json, const std::string& source);
 StatusOr<AdapterConfig> ReadAdapterConfig(const std::string& directory);
 

@@ -59,8 +59,8 @@ Status CheckPlan(const contract::LoraPlan& plan) {
   if (!(plan.dropout >= 0 && plan.dropout < 1)) {
     return InvalidArgument("lora.dropout: ", plan.dropout, ": expected 0 ≤ dropout < 1");
   }
-  if (plan.bias != "none") {
-    return Unimplemented("lora.bias: ", plan.bias, " is not built yet; supported: none");
+  if (plan.bias != "none" && plan.bias != "lora_only") {
+    return Unimplemented("lora.bias: ", plan.bias, " is not built yet; supported: none, lora_only");
   }
   const int kinds = (plan.target_modules.empty() ? 0 : 1) + (plan.target_regex.empty() ? 0 : 1) +
                     (plan.all_linear ? 1 : 0);

@@ -53,7 +53,7 @@ Status CheckStartsFrom(const TargetPlan& wanted, const TargetPlan& found,
 // `linear_names`: the model's linear layers in order, lm_head last; `saveable_names`: modules that
 // modules_to_save may name. kInvalidArgument: a target, excluded, saved or pattern name that
 // matches nothing (candidates are listed), r < 1, a bad regular expression. kUnimplemented: bias
-// other than none, LoRA on lm_head, a module_to_save that is not saveable.
+// other than none and lora_only, LoRA on lm_head, a module_to_save that is not saveable.
 StatusOr<TargetPlan> PlanTargets(const contract::LoraPlan& plan,
                                  const std::vector<std::string>& linear_names,
                                  const std::vector<std::string>& saveable_names);

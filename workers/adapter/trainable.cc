@@ -20,6 +20,7 @@ namespace anamnesis::adapter {
 namespace {
 
 constexpr char kHead[] = "lm_head";
+constexpr char kBaseBias[] = "base_layer.bias";  // of an adapted layer, in PEFT's keys
 constexpr size_t kMaxListed = 10;
 
 void List(const char* what, const std::vector<std::string>& names, std::string* text) {
@@ -201,6 +202,9 @@ void TrainableModel::Build(uint64_t seed) {
     return *std::find_if(linears.begin(), linears.end(),
                          [&](const model::Linear* linear) { return linear->name == name; });
   };
+  const auto trains_bias = [&](const model::Linear& linear) {
+    return lora_plan_.bias == "lora_only" && linear.bias.has_value();
+  };
   model::Linear& head = base_->lm_head();
 
   std::vector<std::pair<std::string, std::vector<int64_t>>> wanted;  // names and shapes, in order
@@ -211,6 +215,9 @@ void TrainableModel::Build(uint64_t seed) {
     const model::Linear* linear = linear_named(target.module);
     wanted.push_back({LoraAKey(target.module), {target.r, linear->in_features()}});
     wanted.push_back({LoraBKey(target.module), {linear->out_features(), target.r}});
+    if (trains_bias(*linear)) {
+      wanted.emplace_back(SavedModuleKey(target.module, kBaseBias), linear->bias->sizes().vec());
+    }
   }
   if (is_saved(kHead)) {
     wanted.emplace_back(SavedModuleKey(kHead), head.weight.sizes().vec());
@@ -232,8 +239,13 @@ void TrainableModel::Build(uint64_t seed) {
     const NamedParameter& b = parameters_[next++];
     model::FillKaimingUniform(seed, a.name, a.master);
     LoraWeights weights{a.master, b.master, target.scale, lora_plan_.dropout};
-    linear_named(target.module)
-        ->Install(std::make_unique<LoraLinear>(std::move(weights), context_));
+    model::Linear* linear = linear_named(target.module);
+    if (trains_bias(*linear)) {
+      const at::Tensor bias = parameters_[next++].master;
+      bias.copy_(*linear->bias);
+      linear->bias = bias;
+    }
+    linear->Install(std::make_unique<LoraLinear>(std::move(weights), context_));
   }
   if (is_saved(kHead)) {
     const at::Tensor weight = parameters_[next++].master;

@@ -10,6 +10,8 @@
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
 #include "common/process/sibling.h"
+#include "workers/agent/checked.h"
+#include "workers/agent/grant_options.h"
 #include "workers/agent/machine.h"
 #include "workers/agent/rank_host.h"
 #include "workers/agent/relay_inbox.h"
@@ -27,6 +29,14 @@ int TakeSignals(const FileDescriptor& signals) {
   int count = 0;
   while (::read(signals.get(), buffer, sizeof buffer) > 0) ++count;
   return count;
+}
+
+// Shards, indexes and the model where this node has folders of its own: what the leading worker has
+// made is made here as well, under the same names.
+Status Prepare(const v1::Grant& grant, const std::string& job_id) {
+  if (!grant.upload_checkpoints()) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const RunOptions options, OptionsOf(grant, job_id));
+  return CheckAll(options, [](const std::string&, int64_t, int64_t) {}).status();
 }
 
 Status ServeRanks(RankHost& host, RelayInbox& inbox, const FileDescriptor& signals,
@@ -74,8 +84,12 @@ Status Follow(SessionOptions options) {
     std::fprintf(stderr, "node %d of %d\n", node, grant->nodes());
     RankHost host({.rank_program = rank_program,
                    .folder = folder,
+                   .refusal = AddContext(Prepare(*grant, job_id), Cat("node ", node)),
                    .rank_interface = grant->rank_interface(),
                    .send = [&](v1::Relay relay) { session.Relay(kLead, std::move(relay)); }});
+    v1::Relay ready;
+    ready.mutable_ready();
+    session.Relay(kLead, std::move(ready));
     return ServeRanks(host, *inbox, signals, session, leave);
   };
   const Status status = serve();

@@ -41,6 +41,7 @@ void RankHost::Take(const v1::Relay& relay) {
 
 void RankHost::Start(const v1::StartRank& start) {
   const int number = start.rank();
+  if (!options_.refusal.ok()) return Refuse(number, options_.refusal);
   const std::string plan_path = Cat(options_.folder, "/plan-rank-", number, ".json");
   const Status written = WriteFileDurably(plan_path, start.plan());
   if (!written.ok()) return Refuse(number, written);

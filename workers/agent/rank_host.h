@@ -19,6 +19,7 @@ namespace anamnesis::agent {
 struct RankHostOptions {
   std::string rank_program;
   std::string folder;  // of this worker, for plans, and for logs where the gang's is not here
+  Status refusal;      // why no rank can run here
   std::string rank_interface;                 // of the network; "" for none
   std::function<void(v1::Relay relay)> send;  // to the leading worker
 };

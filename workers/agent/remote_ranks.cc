@@ -181,7 +181,9 @@ void RemoteRanks::Turn() {
 
 void RemoteRanks::TakeInbox() {
   for (const v1::Relay& relay : inbox_.Take()) {
-    heard_[relay.node()] = options_.clock->Monotonic();
+    if (relay.has_ready() || heard_.contains(relay.node())) {
+      heard_[relay.node()] = options_.clock->Monotonic();
+    }
     if (relay.has_leaving()) options_.on_node_leaves();
     const int number = relay.has_bytes()   ? relay.bytes().rank()
                        : relay.has_ended() ? relay.ended().rank()

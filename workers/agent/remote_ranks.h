@@ -60,7 +60,7 @@ class RemoteRanks final : public gang::RankStarter {
   RelayInbox& inbox_;
   std::mutex mutex_;
   std::map<int, std::shared_ptr<RemoteRank>> ranks_;
-  std::map<int32_t, absl::Duration> heard_;  // by node
+  std::map<int32_t, absl::Duration> heard_;  // by node, of those that are ready
   bool closing_ = false;
   std::thread thread_;
 };

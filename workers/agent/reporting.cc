@@ -59,11 +59,17 @@ void Reporting::OnEval(int rank, const contract::EvalReport& eval) {
 
 std::optional<gang::CommitAnswer> Reporting::OnCommit(int rank,
                                                       const gang::CommitRequest& request) {
-  session_.AskCommit(
-      {.epoch = run_.epoch, .step = request.step, .name = request.name, .sha256 = request.sha256},
-      [&mailbox = mailbox_, rank, step = request.step](bool granted, const std::string& reason) {
-        mailbox.AnswerCommit(rank, step, {.granted = granted, .reason = reason});
-      });
+  const CommitQuestion question{
+      .epoch = run_.epoch, .step = request.step, .name = request.name, .sha256 = request.sha256};
+  auto answer = [&mailbox = mailbox_, rank, step = request.step](bool granted,
+                                                                 const std::string& reason) {
+    mailbox.AnswerCommit(rank, step, {.granted = granted, .reason = reason});
+  };
+  if (run_.uploads != nullptr) {
+    run_.uploads->Ask(question, std::move(answer));
+  } else {
+    session_.AskCommit(question, std::move(answer));
+  }
   return std::nullopt;
 }
 

@@ -8,6 +8,7 @@
 #include "anamnesis/v1/job.pb.h"
 #include "workers/agent/progress.h"
 #include "workers/agent/session.h"
+#include "workers/agent/upload_commits.h"
 
 namespace anamnesis::agent {
 
@@ -23,6 +24,7 @@ class Reporting : public Progress {
     std::vector<std::string> notes = {};
     std::vector<int> kept_ranks = {};  // whose processes go on from the epoch before
     v1::DataFacts data = {};
+    UploadCommits* uploads = nullptr;  // of a node with an output folder of its own
   };
   // All outlive this.
   Reporting(const Run& run, StepCounter* counter, Session& session, gang::Mailbox& mailbox);

@@ -12,7 +12,9 @@
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
 #include "workers/agent/data_facts.h"
+#include "workers/agent/folder_transfer.h"
 #include "workers/agent/follow.h"
+#include "workers/agent/grant_options.h"
 #include "workers/agent/machine.h"
 #include "workers/agent/relay_inbox.h"
 #include "workers/agent/reporting.h"
@@ -20,6 +22,7 @@
 #include "workers/agent/session.h"
 #include "workers/agent/stop_thread.h"
 #include "workers/agent/train.h"
+#include "workers/agent/upload_commits.h"
 #include "workers/checkpoint/manifest.h"
 #include "workers/track/wandb_run.h"
 
@@ -31,30 +34,6 @@ constexpr absl::Duration kOrphanPatience = absl::Hours(1);
 
 // Between two reports of how far the preparation is.
 constexpr absl::Duration kPhasePause = absl::Seconds(1);
-
-StatusOr<RunOptions> OptionsOf(const v1::Grant& grant, const std::string& job_id) {
-  const v1::JobSpec& spec = grant.spec();
-  if (::chdir(spec.working_directory().c_str()) != 0) {
-    return InvalidArgument("working_directory: ", spec.working_directory(),
-                           ": cannot be entered: ", ErrnoText(errno));
-  }
-  const std::string folder = Cat(grant.data_directory(), "/jobs/", job_id);
-  ANAM_RETURN_IF_ERROR(MakeDirectories(folder));
-  RunOptions options;
-  options.config_path = folder + "/spec.yaml";
-  ANAM_RETURN_IF_ERROR(WriteFileDurably(options.config_path, spec.config_yaml()));
-  ANAM_ASSIGN_OR_RETURN(options.task, config::TaskFromName(spec.task()));
-  options.overrides.assign(spec.overrides().begin(), spec.overrides().end());
-  options.ranks = grant.ranks();
-  options.slots = grant.ranks();
-  if (grant.threads_per_rank() > 0) options.threads_per_rank = grant.threads_per_rank();
-  options.data_dir = grant.data_directory();
-  options.allow_hub = grant.allow_hub();
-  options.service = ServiceRun{.run_id = grant.run_id(),
-                               .epoch = static_cast<uint64_t>(grant.epoch()),
-                               .rank_interface = grant.rank_interface()};
-  return options;
-}
 
 void ReportDone(const Attempt& attempt, bool whole_model, int64_t epoch,
                 const gang::Outcome& outcome, Session& session) {
@@ -101,7 +80,8 @@ std::vector<int> RanksToKeep(const Attempt& attempt, Kept* kept) {
 // One epoch, from the check of its input to the end of its gang; all of it is reported. An error is
 // what went wrong before there was a gang.
 Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& session,
-                gang::Mailbox& mailbox, RelayInbox& inbox, StopThread& stop, Kept* kept) {
+                FolderTransfer& transfer, gang::Mailbox& mailbox, RelayInbox& inbox,
+                StopThread& stop, Kept* kept) {
   stop.BeginPreparing();
   const int64_t epoch = grant.epoch();
   ANAM_ASSIGN_OR_RETURN(RunOptions options, OptionsOf(grant, job_id));
@@ -113,10 +93,18 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
     ANAM_ASSIGN_OR_RETURN(kept->checked, CheckAll(options, meter.AsOnPhase()));
   }
   const Checked& checked = *kept->checked;
+  const std::string& output_directory = checked.config.training.output_dir;
+  const bool whole_model = TrainsWholeModel(checked.config);
+  std::optional<UploadCommits> uploads;
+  if (grant.upload_checkpoints()) {
+    ANAM_RETURN_IF_ERROR(
+        transfer.Get(epoch, output_directory, grant.committed_step(), grant.run_id()));
+    uploads.emplace(output_directory, whole_model, transfer, session);
+  }
   ANAM_ASSIGN_OR_RETURN(Attempt attempt, OpenAttempt(options, checked));
   if (attempt.output.lock.valid()) kept->folder_lock = std::move(attempt.output.lock);
   if (attempt.complete) {
-    ReportDone(attempt, TrainsWholeModel(checked.config), epoch, {}, session);
+    ReportDone(attempt, whole_model, epoch, {}, session);
     return absl::OkStatus();
   }
   ANAM_ASSIGN_OR_RETURN(const v1::DataFacts data_facts, MakeDataFacts(checked.data));
@@ -131,7 +119,8 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
                        .num_ranks = checked.sizing.ranks,
                        .notes = checked.model.notes,
                        .kept_ranks = RanksToKeep(attempt, kept),
-                       .data = data_facts},
+                       .data = data_facts,
+                       .uploads = uploads ? &*uploads : nullptr},
                       &counter, session, mailbox);
   if (grant.nodes() > 1 && kept->remote == nullptr) {
     kept->remote = std::make_unique<RemoteRanks>(
@@ -151,8 +140,9 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
                                 .remote = kept->remote.get()},
                                counter, reporting, &outcome);
   kept->survivors = std::move(outcome.survivors);
+  if (uploads && !uploads->failure().ok() && !outcome.status.ok()) return uploads->failure();
   if (outcome.status.ok() && trained.ok()) {
-    ReportDone(attempt, TrainsWholeModel(checked.config), epoch, outcome, session);
+    ReportDone(attempt, whole_model, epoch, outcome, session);
   } else if (!outcome.status.ok()) {
     session.Report(EndReport(epoch, outcome));
   } else {
@@ -164,6 +154,7 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
 // The worker's epochs, one after the other, until the coordinator has no use for it.
 Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, Session& session,
                    gang::Mailbox& mailbox, RelayInbox& inbox, StopThread& stop) {
+  FolderTransfer transfer(options);
   Kept kept;
   for (;;) {
     const StatusOr<v1::Grant> grant = session.WaitGrant(epoch, kOrphanPatience);
@@ -171,7 +162,8 @@ Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, S
     ANAM_RETURN_IF_ERROR(grant.status());
     epoch = grant->epoch();
     std::fprintf(stderr, "epoch %lld\n", static_cast<long long>(epoch));
-    const Status status = RunEpoch(*grant, options.job_id, session, mailbox, inbox, stop, &kept);
+    const Status status =
+        RunEpoch(*grant, options.job_id, session, transfer, mailbox, inbox, stop, &kept);
     if (!status.ok()) {
       std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
       session.Report(FailureReport(epoch, status));

@@ -54,7 +54,6 @@ class Session::Line {
       : options_(std::move(options)),
         stub_(v1::WorkerService::NewStub(rpc::MakeChannel(options_.coordinator))),
         last_heard_(Clock::System().Monotonic()) {
-    if (options_.node > 0) LineTo(0);  // tells the worker that leads of its life
     thread_ = std::thread([this] { Run(); });
     ::pthread_setname_np(thread_.native_handle(), "session");
   }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "common/base/check.h"
 #include "common/io/file.h"
@@ -181,6 +182,14 @@ Status TrainableEncoder::BuildLora(const EncoderConfig& config, at::Device devic
     wanted.push_back({adapter::LoraAKey(target.module), {target.r, weight.size(1)}});
     wanted.push_back({adapter::LoraBKey(target.module), {weight.size(0), target.r}});
   }
+  std::vector<std::string> biases;  // that are trained beside their layer's adapter
+  for (const adapter::LoraTarget& target : targets.lora) {
+    const auto bias = tensors.find(target.module + ".bias");
+    if (plan.bias != "lora_only" || bias == tensors.end()) continue;
+    biases.push_back(bias->first);
+    wanted.emplace_back(adapter::SavedModuleKey(target.module, "base_layer.bias"),
+                        bias->second.sizes().vec());
+  }
   for (const EncoderTensor& tensor : all) {
     if (is_saved(tensor.name)) wanted.emplace_back(kPeftPrefix + tensor.name, tensor.shape);
   }
@@ -188,7 +197,14 @@ Status TrainableEncoder::BuildLora(const EncoderConfig& config, at::Device devic
 
   const at::NoGradGuard no_grad;
   size_t next = 2 * targets.lora.size();
+  for (const std::string& name : biases) {
+    const at::Tensor master = parameters_[next++].master;
+    master.copy_(tensors.at(name));
+    tensors.at(name) = master;
+  }
+  const std::set<std::string> trained(biases.begin(), biases.end());
   for (const EncoderTensor& tensor : all) {
+    if (trained.contains(tensor.name)) continue;
     at::Tensor& base = tensors.at(tensor.name);
     if (is_saved(tensor.name)) {
       const at::Tensor master = parameters_[next++].master;

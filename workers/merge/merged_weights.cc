@@ -127,7 +127,8 @@ class Writer {
     return found == masters_.end() ? nullptr : &found->second;
   }
 
-  // Embedding and head. A head that is tied in the base stays so only when both are the same.
+  // Embedding, biases and head. A head that is tied in the base stays so only when both are the
+  // same.
   void PlanSavedModules() {
     const std::string& embedding = base_.embedding_name();
     const at::Tensor* saved_VD = Saved(embedding);
@@ -135,6 +136,13 @@ class Writer {
     const model::StoredTensor* stored = files_.Find(embedding + ".weight");
     ANAM_CHECK(stored != nullptr);
     if (saved_VD != nullptr) Replace(stored->name, *stored, *saved_VD);
+    for (const adapter::LoraTarget& target : trainable_.targets().lora) {  // lora.bias
+      const at::Tensor* bias_O = Saved(target.module, "base_layer.bias");
+      if (bias_O == nullptr) continue;
+      const model::StoredTensor* stored_bias = files_.Find(target.module + ".bias");
+      ANAM_CHECK(stored_bias != nullptr);
+      Replace(stored_bias->name, *stored_bias, *bias_O);
+    }
     if (const at::Tensor* bias_V = Saved(kHead, "bias")) {
       const model::StoredTensor* stored_bias = files_.Find(std::string(kHead) + ".bias");
       ANAM_CHECK(stored_bias != nullptr);

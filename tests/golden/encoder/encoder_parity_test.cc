@@ -279,6 +279,7 @@ std::string SaveAdapter(const std::string& name) {
   options.lora->target_modules = {"query", "value"};
   if (name == "distilbert") options.lora->target_modules = {"q_lin", "v_lin"};
   if (name == "modernbert") options.lora->target_modules = {"Wqkv"};
+  if (name == "roberta" || name == "electra") options.lora->bias = "lora_only";
   const auto model = Open(base, at::kFloat, options);
   const at::NoGradGuard no_grad;
   model->flat_parameters().add_(0.03);

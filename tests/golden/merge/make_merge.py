@@ -16,7 +16,7 @@ from safetensors.torch import save_file  # noqa: E402
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, GenerationConfig  # noqa: E402
 
 from golden_cases import CASES, SEVEN  # noqa: E402
-from make_golden import make_base, randomise  # noqa: E402
+from make_golden import make_base, moved_by, randomise  # noqa: E402
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16, "nf4": torch.bfloat16}
 # Widths that bitsandbytes decodes rightly on every CPU.
@@ -68,7 +68,7 @@ def make(out, name, dtype):
         lora = CASES[name].lora
     GenerationConfig(max_new_tokens=7).save_pretrained(base)
     peft = get_peft_model(load(), LoraConfig(task_type="CAUSAL_LM", **lora))
-    randomise(peft, lambda parameter: "lora_B" in parameter or "modules_to_save" in parameter)
+    randomise(peft, moved_by(lora))
     peft.peft_config["default"].base_model_name_or_path = base
     peft.save_pretrained(adapter)
     peft = PeftModel.from_pretrained(load(), adapter)

@@ -26,14 +26,15 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-const std::vector<std::string> kCases = {"plain/f32",        "linear_bias_rslora/f32",
-                                         "llama3_saved/f32", "tied/f32",
-                                         "tied_saved/f32",   "phi/f32",
-                                         "phi3/f32",         "gemma2/f32",
-                                         "qwen2/f32",        "gemma3_nested/f32",
-                                         "plain/bf16",       "llama3_saved/bf16",
-                                         "phi3/bf16",        "plain/f16",
-                                         "llama/nf4"};
+const std::vector<std::string> kCases = {"plain/f32",          "linear_bias_rslora/f32",
+                                         "llama3_saved/f32",   "tied/f32",
+                                         "tied_saved/f32",     "phi/f32",
+                                         "phi3/f32",           "gemma2/f32",
+                                         "qwen2/f32",          "gemma3_nested/f32",
+                                         "plain/bf16",         "llama3_saved/bf16",
+                                         "phi3/bf16",          "plain/f16",
+                                         "llama/nf4",          "bias_lora_only/f32",
+                                         "bias_lora_only/bf16"};
 
 class Merging : public testing::Test {
  protected:

@@ -20,8 +20,8 @@ TEST(NotBuilt, IsRefusedByKeyAndValue) {
        {"wandb.mode=online", "data.profile=fused", "data.time_mode=interval",
         "data.time_mode=delta", "data.time_mode=age", "data.time_mode=date", "data.value_mode=raw",
         "data.truncation=oldest", "model.head_type=mlp", "model.freeze_llm=false",
-        "model.train_lora=false", "lora.bias=all", "lora.bias=lora_only",
-        "resources.ranks_per_node=2", "resources.ranks={min: 1, max: 2}", "audit=strict"}) {
+        "model.train_lora=false", "lora.bias=all", "resources.ranks_per_node=2",
+        "resources.ranks={min: 1, max: 2}", "audit=strict"}) {
     const Status status = LoadWith({setting}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kUnimplemented) << setting;
     EXPECT_EQ(ExitCodeOf(status), 6);

@@ -103,6 +103,37 @@ TEST(AdapterConfig, AcceptsUnknownFieldsThatAreOff) {
   EXPECT_TRUE(ReadWith("loftq_config", nullptr).ok());
 }
 
+// What a run of Unsloth on a text and vision model leaves: a regular expression for targets, the
+// class that was adapted, and fewer fields than this PEFT has.
+TEST(AdapterConfig, ReadsAFileOfUnsloth) {
+  const auto config = AdapterConfigFromJson(
+      Json{{"alpha_pattern", Json::object()},
+           {"auto_mapping",
+            {{"base_model_class", "Gemma3ForConditionalGeneration"},
+             {"parent_library", "transformers.models.gemma3.modeling_gemma3"},
+             {"unsloth_fixed", true}}},
+           {"base_model_name_or_path", "unsloth/gemma-3-4b-it-unsloth-bnb-4bit"},
+           {"bias", "none"},
+           {"fan_in_fan_out", false},
+           {"inference_mode", true},
+           {"init_lora_weights", true},
+           {"layers_pattern", nullptr},
+           {"loftq_config", Json::object()},
+           {"lora_alpha", 8},
+           {"lora_dropout", 0},
+           {"modules_to_save", nullptr},
+           {"peft_type", "LORA"},
+           {"r", 8},
+           {"target_modules", "(?:.*?(?:language|text).*?(?:q_proj|v_proj))"},
+           {"task_type", nullptr},
+           {"use_dora", false}},
+      "c");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->base_model_name, "unsloth/gemma-3-4b-it-unsloth-bnb-4bit");
+  EXPECT_EQ(config->lora.target_regex, "(?:.*?(?:language|text).*?(?:q_proj|v_proj))");
+  EXPECT_EQ(config->task, AdapterTask::kCausalLanguageModel);
+}
+
 TEST(AdapterConfig, RefusesWrongTypesNamingTheKey) {
   const Refusal kCases[] = {{"r", "eight"},
                             {"r", 0},

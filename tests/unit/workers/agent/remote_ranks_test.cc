@@ -44,8 +44,12 @@ class OtherNode {
     thread_ = std::thread([this, program, folder] {
       RankHost host({.rank_program = program,
                      .folder = folder,
+                     .refusal = absl::OkStatus(),
                      .rank_interface = "",
                      .send = [this](v1::Relay relay) { Send(std::move(relay)); }});
+      v1::Relay ready;
+      ready.mutable_ready();
+      Send(std::move(ready));
       while (!ending_) {
         std::vector<pollfd> fds = {{inbox_->fd(), POLLIN, 0}};
         host.AddDescriptors(&fds);

@@ -23,13 +23,13 @@ def rates(kind):
     return out
 
 
-def train(dtype):
+def train(dtype, kind, fused=False):
     split = lambda values: torch.tensor(values, dtype=dtype).split(given["sizes"])
     weight, bias = (torch.nn.Parameter(t.clone()) for t in split(given["parameters"]))
     optimizer = torch.optim.AdamW(
         [{"params": [weight], "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}],
-        lr=RATE, betas=(0.9, 0.999), eps=1e-8, foreach=False)
-    schedule = get_scheduler("linear", optimizer, num_warmup_steps=WARMUP, num_training_steps=steps)
+        lr=RATE, betas=(0.9, 0.999), eps=1e-8, foreach=False, fused=fused)
+    schedule = get_scheduler(kind, optimizer, num_warmup_steps=WARMUP, num_training_steps=steps)
     trace, norms = [], []
     for gradient in given["gradients"]:
         weight.grad, bias.grad = (t.clone() for t in split(gradient))
@@ -49,8 +49,10 @@ def scales():
     return out
 
 
-fp32, _ = train(torch.float32)
-fp64, norms = train(torch.float64)
-kinds = ["linear", "cosine", "constant", "constant_with_warmup"]
+kinds = given["kinds"]
+_, norms = train(torch.float64, "linear")
+# HF's Trainer takes the fused one (optim: adamw_torch_fused).
+traces = {kind: {"fp32": train(torch.float32, kind)[0], "fused": train(torch.float32, kind, fused=True)[0],
+                 "fp64": train(torch.float64, kind)[0]} for kind in kinds}
 with open(sys.argv[2], "w") as f:
-    json.dump({"rates": {k: rates(k) for k in kinds}, "fp32": fp32, "fp64": fp64, "norms": norms, "scales": scales()}, f)
+    json.dump({"rates": {k: rates(k) for k in kinds}, "traces": traces, "norms": norms, "scales": scales()}, f)
