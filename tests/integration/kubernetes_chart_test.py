@@ -136,7 +136,7 @@ class KubernetesChartTest(unittest.TestCase):
             probe.stdin.write("reconcile\nlaunch 1 1 2 4\n")
             probe.stdin.flush()
             self.expect(probe, "launched")
-            job = cluster.get(f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs/anamnesis-1-1")
+            job, = cluster.call("GET", f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs")["items"]
             self.assertEqual(job["metadata"]["ownerReferences"][0]["kind"], "StatefulSet")
             pods = KINDS["Pod"].format(NAMESPACE)
             selector = "labelSelector=app.kubernetes.io/name%3Danamnesis-worker"

@@ -4,6 +4,7 @@ makes of launching, ending, eviction, preemption, quota, absent images, expired 
 ANAMNESIS_KUBERNETES=long adds what takes minutes."""
 
 import base64
+import hashlib
 import itertools
 import json
 import os
@@ -44,6 +45,12 @@ def setUpModule():
 def tearDownModule():
     if cluster is not None:
         cluster.close()
+
+
+def name_of(job, epoch=1, token=None):
+    """Of the objects of a launch by the probe."""
+    token = token or f"token-of-{job}-{epoch}"
+    return f"anamnesis-{job}-{epoch}-{hashlib.sha256(token.encode()).hexdigest()[:6]}"
 
 
 def is_ready(node):
@@ -150,8 +157,8 @@ class KubernetesTest(unittest.TestCase):
         probe = self.probe()
         probe.say("launch", 17, 1, 2, 4)
         launched = probe.expect("launched", job=17, epoch=1)
-        job = cluster.get(f"{self.jobs}/anamnesis-17-1")
-        self.assertEqual(launched["handle"], f"kubernetes:{self.namespace}/anamnesis-17-1/{job['metadata']['uid']}")
+        job = cluster.get(f"{self.jobs}/{name_of(17)}")
+        self.assertEqual(launched["handle"], f"kubernetes:{self.namespace}/{name_of(17)}/{job['metadata']['uid']}")
         self.assertEqual((job["spec"]["completions"], job["spec"]["parallelism"]), (2, 2))
         pods = self.running_pods(2)  # PodSecurity let them in
         names = sorted(pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"] for pod in pods)
@@ -160,13 +167,13 @@ class KubernetesTest(unittest.TestCase):
         self.assertEqual(container["resources"]["limits"],
                          {"cpu": "1", "memory": "2Gi", "nvidia.com/gpu": "2"})
         self.assertIn("coordinator:7800", container["command"])
-        secret = cluster.get(f"/api/v1/namespaces/{self.namespace}/secrets/anamnesis-17-1")
+        secret = cluster.get(f"/api/v1/namespaces/{self.namespace}/secrets/{name_of(17)}")
         self.assertEqual(base64.b64decode(secret["data"]["token"]), b"token-of-17-1")
         self.assertNotIn("token-of", json.dumps(pods + [job]))
         for pod in pods:
             self.end_pod(pod, 0, "Completed")
         probe.expect("gone", job=17, epoch=1, reason="worker_lost")
-        self.gone("anamnesis-17-1")
+        self.gone(name_of(17))
 
     def test_stop_lets_the_worker_save_and_removes_everything(self):
         probe = self.probe()
@@ -177,7 +184,7 @@ class KubernetesTest(unittest.TestCase):
         gone = probe.expect("gone", job=3, epoch=1)
         self.assertEqual((gone["reason"], gone["message"]),
                          ("worker_lost", "kubernetes: the Job was removed as asked"))
-        self.gone("anamnesis-3-1")
+        self.gone(name_of(3))
 
     def test_stop_at_once_needs_no_node(self):
         cluster.node("dead", gpus=1, fake=False)
@@ -194,7 +201,7 @@ class KubernetesTest(unittest.TestCase):
         wait_until(lambda: self.list(self.pods)[0]["metadata"].get("deletionTimestamp"), "the pod is told to end")
         probe.say("stop", 4, "now")
         probe.expect("gone", job=4)
-        self.gone("anamnesis-4-1")
+        self.gone(name_of(4))
 
     # --- what takes a gang's place away
 
@@ -206,7 +213,7 @@ class KubernetesTest(unittest.TestCase):
         how(self.running_pods(2)[0])
         gone = probe.expect("gone", job=5, reason=reason)
         self.assertIn(text, gone["message"])
-        self.gone("anamnesis-5-1")
+        self.gone(name_of(5))
 
     def test_eviction_is_a_preemption(self):
         def evict(pod):
@@ -225,7 +232,7 @@ class KubernetesTest(unittest.TestCase):
         self.lose(lambda pod: self.end_pod(pod, 75), "worker_lost", "exit code 75")
 
     def test_somebody_deletes_the_job(self):
-        self.lose(lambda pod: cluster.delete(f"{self.jobs}/anamnesis-5-1", propagationPolicy="Background"),
+        self.lose(lambda pod: cluster.delete(f"{self.jobs}/{name_of(5)}", propagationPolicy="Background"),
                   "engine_cancelled", "somebody deleted the Job")
 
     def test_time_limit_is_named(self):
@@ -233,7 +240,7 @@ class KubernetesTest(unittest.TestCase):
         probe.say("launch", 5, 1, 1, 1)
         probe.expect("launched")
         self.assertIn("DeadlineExceeded", probe.expect("gone", job=5, reason="time_limit")["message"])
-        self.gone("anamnesis-5-1")
+        self.gone(name_of(5))
 
     def test_higher_priority_preempts(self):
         for name, value in (("test-low", 10), ("test-high", 1000)):
@@ -288,13 +295,13 @@ class KubernetesTest(unittest.TestCase):
         probe.say("launch", 9, 1, 1, 1)
         probe.expect("launched")
         probe.expect_waits("suspended until its queue admits it")
-        job = cluster.get(f"{self.jobs}/anamnesis-9-1")
+        job = cluster.get(f"{self.jobs}/{name_of(9)}")
         self.assertEqual(job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"], "team-a")
-        cluster.patch(f"{self.jobs}/anamnesis-9-1", {"spec": {"suspend": False}})
+        cluster.patch(f"{self.jobs}/{name_of(9)}", {"spec": {"suspend": False}})
         self.running_pods(1)
-        cluster.patch(f"{self.jobs}/anamnesis-9-1", {"spec": {"suspend": True}})
+        cluster.patch(f"{self.jobs}/{name_of(9)}", {"spec": {"suspend": True}})
         self.assertIn("Kueue", probe.expect("gone", job=9, reason="preempted")["message"])
-        self.gone("anamnesis-9-1")
+        self.gone(name_of(9))
 
     # --- mistakes
 
@@ -305,7 +312,7 @@ class KubernetesTest(unittest.TestCase):
         probe.expect_waits("ImagePullBackOff")
         failed = probe.expect("launch_failed", job=10, reason="invalid_input")
         self.assertIn("manifest unknown", failed["message"])
-        self.gone("anamnesis-10-1")
+        self.gone(name_of(10))
 
     def test_pod_that_the_policy_refuses_is_named(self):
         cluster.patch(f"/api/v1/namespaces/{self.namespace}", {"metadata": {"labels": {
@@ -316,7 +323,7 @@ class KubernetesTest(unittest.TestCase):
         probe.say("launch", 11, 1, 1, 1)
         failed = probe.expect("launch_failed", job=11, reason="invalid_input")
         self.assertIn("maximum memory usage per Pod is 100Mi", failed["message"])
-        self.gone("anamnesis-11-1")
+        self.gone(name_of(11))
 
     def test_absent_namespace_is_named(self):
         probe = self.probe()
@@ -387,18 +394,18 @@ class KubernetesTest(unittest.TestCase):
         self.running_pods(3)
         first.kill()
         self.probes.remove(first)
-        cluster.delete(f"{self.jobs}/anamnesis-21-1", propagationPolicy="Background")
-        wait_until(lambda: not cluster.get(f"{self.jobs}/anamnesis-21-1"), "the Job is deleted")
+        cluster.delete(f"{self.jobs}/{name_of(21)}", propagationPolicy="Background")
+        wait_until(lambda: not cluster.get(f"{self.jobs}/{name_of(21)}"), "the Job is deleted")
         # 20 still runs, 21 is gone, 22 is nobody's, 23 was never heard of
         second = self.probe(reconcile=(f"20:1:{handles[20]}", f"21:1:{handles[21]}", "23:1:"))
         gone = second.expect("gone", job=21, reason="worker_lost")
         self.assertIn("while no coordinator was there", gone["message"])
         second.expect("gone", job=23)
-        self.gone("anamnesis-22-1")
+        self.gone(name_of(22))
         pods = self.running_pods(1)
         self.end_pod(pods[0], 0, "Completed")
         second.expect("gone", job=20, epoch=1)
-        self.gone("anamnesis-20-1")
+        self.gone(name_of(20))
 
     def test_unrecorded_launch_is_taken_up(self):
         first = self.probe()
@@ -409,6 +416,82 @@ class KubernetesTest(unittest.TestCase):
         self.probes.remove(first)
         second = self.probe(reconcile=("24:1:",))
         self.assertEqual(second.expect("launched", job=24, epoch=1)["handle"], handle)
+
+    # --- many, and for long
+
+    def test_launching_adds_less_than_a_second(self):
+        probe = self.probe()
+        begin = time.monotonic()
+        probe.say("launch", 30, 1, 1, 1)
+        probe.expect("launched")
+        launched = time.monotonic() - begin
+        self.running_pods(1)
+        print(f"launch: {launched:.2f} s to the Job with its Secret and Service, "
+              f"{time.monotonic() - begin:.2f} s to the running pod", flush=True)
+        self.assertLess(launched, 5)  # of a busy machine
+
+    def test_launch_that_comes_again_does_not_meet_its_own_remains(self):
+        self.token_file.write_text(cluster.service_account(self.namespace, "half", RULES[:2] + RULES[3:]))  # no Secrets
+        probe = self.probe()
+        probe.say("launch", 31, 1, 1, 1)
+        failed = probe.expect("launch_failed", job=31, reason="engine_unreachable")
+        self.assertIn("secrets", failed["message"])
+        self.token_file.write_text(cluster.token(self.namespace, "coordinator"))
+        probe.say("launch", 31, 1, 1, 1, "another-token")  # the attempt was undone: its number comes again
+        handle = probe.expect("launched", job=31)["handle"]
+        self.assertIn(name_of(31, token="another-token"), handle)
+        self.gone(name_of(31))
+        self.running_pods(1)
+        self.assertEqual([event for event in probe.seen if event["event"] == "gone"], [])
+
+    @unittest.skipUnless(LONG, "long form")
+    def test_drained_node_is_a_loss_of_the_node(self):
+        def drain(pod):
+            cluster.patch(f"/api/v1/nodes/{pod['spec']['nodeName']}", {"spec": {"taints": [
+                {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]}})
+        try:
+            self.lose(drain, "node_lost", "DeletionByTaintManager", node_patience="1s")
+        finally:
+            for name in ("gpu-0", "gpu-1"):
+                cluster.patch(f"/api/v1/nodes/{name}", {"spec": {"taints": None}})
+
+    @unittest.skipUnless(LONG, "long form")
+    def test_five_hundred_jobs_are_tracked_with_few_requests(self):
+        count = int(os.environ.get("ANAMNESIS_KUBERNETES_JOBS", "500"))
+        probe = self.probe(gpus_per_rank=0, cpu_per_rank="10m", memory_per_rank="10Mi", requests_per_second=100)
+        begin = time.monotonic()
+        for job in range(1, count + 1):
+            probe.say("launch", job, 1, 1, 1)
+        for _ in range(count):
+            probe.expect("launched", 300)
+        launched = time.monotonic() - begin
+        wait_until(lambda: sum(pod["status"].get("phase") == "Running" for pod in self.list(self.pods)) == count,
+                   f"{count} pods run", 300)
+        running = time.monotonic() - begin
+        before, begin = self.requests(probe), time.monotonic()
+        cluster.kill("kube-apiserver")
+        probe.expect("seen", reachable=False)
+        cluster.start_apiserver()
+        probe.expect("seen", reachable=True)
+        cluster.kill("kwok")
+        cluster.start_kwok(STAGES)
+        wait_until(lambda: time.monotonic() - begin > 30, "half a minute")
+        rate = (self.requests(probe) - before) / (time.monotonic() - begin)
+        memory = next(int(line.split()[1]) // 1024 for line in
+                      pathlib.Path(f"/proc/{probe.process.pid}/status").read_text().splitlines() if "VmRSS" in line)
+        print(f"{count} jobs: launched in {launched:.0f} s, running after {running:.0f} s; {rate:.2f} requests/s with a "
+              f"restart of the API server within, {memory} MiB", flush=True)
+        self.assertLess(rate, 10)
+        self.assertLess(memory, 150)
+        self.assertEqual([event for event in probe.seen if event["event"] in ("gone", "launch_failed")], [])
+        probe.say("stop_all")
+        for _ in range(count):
+            probe.expect("gone", 300)
+        wait_until(lambda: not self.list(self.pods) and not self.list(self.jobs), "nothing is left", 300)
+
+    def requests(self, probe):
+        probe.say("requests")
+        return probe.expect("requests")["count"]
 
     def admin_token(self):
         path = cluster.root / "admin.token"

@@ -2,7 +2,7 @@
 // Drives a KubernetesLauncher alone, without a coordinator, for tests against a real API server:
 // takes commands from standard input, one a line, and writes what Observe tells as JSON lines.
 //   kubernetes_probe KEY=VALUE...     (as `anamnesis up --engine`)
-//   reconcile [JOB:EPOCH:HANDLE]...  launch JOB EPOCH NODES RANKS  stop JOB [now]  stop_all
+//   reconcile [JOB:EPOCH:HANDLE]...  launch JOB EPOCH NODES RANKS [TOKEN]  stop JOB [now]  stop_all
 //   requests
 #include <poll.h>
 #include <unistd.h>
@@ -72,10 +72,10 @@ void Carry(const std::string& line, launch::KubernetesLauncher& launcher) {
   } else if (verb == "launch") {
     int64_t job = 0;
     launch::LaunchRequest request;
-    words >> job >> request.epoch >> request.nodes >> request.ranks;
+    words >> job >> request.epoch >> request.nodes >> request.ranks >> request.token;
     request.job = core::JobId{job};
     request.ranks_per_node = request.ranks / request.nodes;
-    request.token = Cat("token-of-", job, "-", request.epoch);
+    if (request.token.empty()) request.token = Cat("token-of-", job, "-", request.epoch);
     request.worker_address = "coordinator:7800";
     launcher.Launch(request);
   } else if (verb == "stop") {

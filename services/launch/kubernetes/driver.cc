@@ -9,12 +9,9 @@
 namespace anamnesis::launch {
 namespace {
 
-constexpr absl::Duration kWaitsAgain = absl::Seconds(10);  // the launch patience is a minute
-constexpr absl::Duration kTellEarliest = absl::Seconds(2);
 constexpr absl::Duration kRemoveAgain = absl::Seconds(5);
 constexpr absl::Duration kFirstLaunchBackoff = absl::Seconds(5),
                          kLastLaunchBackoff = absl::Minutes(1);
-constexpr absl::Duration kUnheardPatience = absl::Seconds(3);  // a restart of it is no outage
 constexpr absl::Duration kTick = absl::Seconds(1);
 
 ApiAccess AccessOf(const KubernetesOptions& options) {
@@ -49,12 +46,6 @@ core::Reason ReasonOf(ApiProblem problem) {
 std::string HandleOf(const KubernetesOptions& options, const std::string& name,
                      const std::string& uid) {
   return Cat("kubernetes:", options.name_space, "/", name, "/", uid);
-}
-
-// The uid of a handle; "" for one that is none.
-std::string UidOf(const std::string& handle) {
-  const size_t slash = handle.rfind('/');
-  return slash == std::string::npos ? "" : handle.substr(slash + 1);
 }
 
 // The collection of an owner's kind, and its group.
@@ -92,6 +83,11 @@ KubernetesDriver::Entry* KubernetesDriver::Find(const AttemptKey& key) {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
+KubernetesDriver::Entry* KubernetesDriver::Find(const AttemptKey& key, const std::string& name) {
+  Entry* entry = Find(key);
+  return entry != nullptr && entry->name == name ? entry : nullptr;
+}
+
 std::string KubernetesDriver::Path(const char* collection, const std::string& name) const {
   const bool is_job = std::string_view(collection) == "jobs";
   return Cat(Collection(options_, is_job ? "/apis/batch/v1" : "/api/v1"), "/", collection,
@@ -114,7 +110,7 @@ void KubernetesDriver::Launch(const LaunchRequest& request) {
   const AttemptKey key{request.job, request.epoch};
   Entry entry;
   entry.request = request;
-  entry.name = ObjectName(options_, key);
+  entry.name = ObjectName(options_, request);
   entries_[key] = std::move(entry);
   if (!options_.owner.empty() && !owner_) {
     waiting_for_owner_.push_back(key);
@@ -227,7 +223,7 @@ void KubernetesDriver::Stop(core::JobId job, bool at_once) {
   for (auto& [key, entry] : entries_) {
     if (key.job != job) continue;
     entry.tracked.stopping = true;
-    if (at_once) KillPods(key);
+    if (at_once) KillPods(entry.name);
     if (entry.tracked.job) Remove(entry.name, entry.tracked.job->uid);
   }
 }
@@ -258,208 +254,14 @@ void KubernetesDriver::Remove(const std::string& name, const std::string& uid) {
               });
 }
 
-void KubernetesDriver::KillPods(const AttemptKey& key) {
-  const std::string selector = Cat(LabelSelector(options_), ",", kJobLabel, "=",
-                                   static_cast<int64_t>(key.job), ",", kEpochLabel, "=", key.epoch);
+void KubernetesDriver::KillPods(const std::string& name) {
+  const std::string selector = Cat(LabelSelector(options_), ",", kJobNameLabel, "=", name);
   const Json options = {{"gracePeriodSeconds", 0}};
   client_.Ask({.method = "DELETE",
                .path = Cat(Path("pods"), "?labelSelector=", QueryEscaped(selector)),
                .body = options.dump(),
                .content_type = "application/json"},
               [](const ApiAnswer&) {});
-}
-
-// --- what is seen
-
-void KubernetesDriver::OnJob(const ObjectChange& change) {
-  if (change.deleted) {
-    const auto seen = seen_.find(change.name);
-    if (seen == seen_.end() || seen->second.view.uid != change.uid) return;
-    if (Entry* entry = Find(seen->second.key)) {
-      if (entry->tracked.job && entry->tracked.job->uid == change.uid) entry->tracked.job.reset();
-    }
-    seen_.erase(seen);
-    return;
-  }
-  const std::optional<AttemptKey> key = KeyOfLabels(MemberOf(change.object, "metadata"));
-  if (!key || ObjectName(options_, *key) != change.name) return;
-  SeenJob& seen = seen_[change.name];
-  seen.key = *key;
-  seen.view = ReadJob(change.object);
-  Entry* entry = Find(*key);
-  if (entry == nullptr) return;
-  if (!entry->known_uid.empty() && entry->known_uid != change.uid) return;  // another of that name
-  entry->tracked.job = seen.view;
-  entry->tracked.was_seen = true;
-}
-
-void KubernetesDriver::OnPod(const ObjectChange& change) {
-  if (change.deleted) {
-    const auto known = pod_attempts_.find(change.name);
-    if (known == pod_attempts_.end()) return;
-    if (Entry* entry = Find(known->second)) {
-      if (change.object.is_object()) TakePod(ReadPod(change.object), &entry->tracked);
-      RemovePod(change.name, &entry->tracked);
-    }
-    pod_attempts_.erase(known);
-    return;
-  }
-  const std::optional<AttemptKey> key = KeyOfLabels(MemberOf(change.object, "metadata"));
-  if (!key) return;
-  pod_attempts_[change.name] = *key;
-  if (Entry* entry = Find(*key)) TakePod(ReadPod(change.object), &entry->tracked);
-}
-
-void KubernetesDriver::OnWarning(const ObjectChange& change) {
-  if (change.deleted) return;
-  const std::string uid = TextAt(change.object, {"involvedObject", "uid"});
-  const auto seen = seen_.find(TextAt(change.object, {"involvedObject", "name"}));
-  if (seen == seen_.end() || seen->second.view.uid != uid) return;
-  if (Entry* entry = Find(seen->second.key)) {
-    entry->tracked.create_warning = OneLine(TextAt(change.object, {"message"}));
-  }
-}
-
-// --- after a restart
-
-void KubernetesDriver::Reconcile(const std::vector<Known>& known) {
-  for (const Known& attempt : known) {
-    const AttemptKey key{attempt.job, attempt.epoch};
-    Entry entry;
-    entry.name = ObjectName(options_, key);
-    entry.known_uid = UidOf(attempt.worker.handle);
-    entry.phase = Entry::Phase::kAdopted;
-    entries_.emplace(key, std::move(entry));
-  }
-  reconciled_ = true;
-}
-
-// Once, when everything that is there has been listed.
-void KubernetesDriver::AdoptKnown() {
-  adopted_ = true;
-  std::vector<AttemptKey> gone;
-  for (auto& [key, entry] : entries_) {
-    if (entry.phase != Entry::Phase::kAdopted) continue;
-    const auto seen = seen_.find(entry.name);
-    if (seen == seen_.end() ||
-        (!entry.known_uid.empty() && seen->second.view.uid != entry.known_uid)) {
-      gone.push_back(key);
-      continue;
-    }
-    entry.tracked.job = seen->second.view;
-    entry.tracked.was_seen = true;
-    if (entry.known_uid.empty()) ConfirmAdopted(key);
-    if (!entry.known_uid.empty()) entry.phase = Entry::Phase::kLive;
-  }
-  for (const AttemptKey& key : gone) {
-    const std::string name = entries_[key].name;
-    entries_.erase(key);
-    emit_(core::WorkerGone{
-        .job = key.job,
-        .epoch = key.epoch,
-        .reason = core::Reason::kWorkerLost,
-        .message = Cat("kubernetes: the Job ", name, " went while no coordinator was there")});
-  }
-}
-
-// The coordinator ended between the launch and its record: whole only with its Secret.
-void KubernetesDriver::ConfirmAdopted(const AttemptKey& key) {
-  client_.Ask(
-      {.path = Path("secrets", ObjectName(options_, key))}, [this, key](const ApiAnswer& answer) {
-        Entry* entry = Find(key);
-        if (entry == nullptr) return;
-        if (answer.problem() != ApiProblem::kNone) {
-          return FailLaunch(key, core::Reason::kEngineUnreachable,
-                            "kubernetes: the launch was cut short by the coordinator's end");
-        }
-        entry->phase = Entry::Phase::kLive;
-        TellLaunched(key, *entry);
-      });
-}
-
-// --- what it means
-
-void KubernetesDriver::TellVerdicts() {
-  if (!jobs_.synced() || !pods_.synced()) return;
-  const absl::Duration now = clock_.Monotonic();
-  const bool healthy = jobs_.healthy() && pods_.healthy();
-  std::vector<std::pair<AttemptKey, Verdict>> over;
-  for (auto& [key, entry] : entries_) {
-    if (entry.phase != Entry::Phase::kLive) continue;
-    if (!healthy) {  // nothing new is known; what waited is taken to wait on
-      if (entry.waits && !entry.tracked.stopping) {
-        TellWaits(key, &entry,
-                  Cat(entry.waits_for.empty() ? "kubernetes:" : entry.waits_for,
-                      " (the API server does not answer)"));
-      }
-      continue;
-    }
-    Verdict verdict = Judge(entry.tracked);
-    entry.waits = verdict.standing == Standing::kWaits || verdict.standing == Standing::kStuck;
-    if (verdict.standing != Standing::kStuck) {
-      entry.stuck_since = absl::ZeroDuration();
-    } else if (entry.stuck_since == absl::ZeroDuration()) {
-      entry.stuck_since = now;
-    } else if (now - entry.stuck_since >= options_.start_patience) {
-      verdict.standing = Standing::kRefused;
-    }
-    if (verdict.standing == Standing::kEnded || verdict.standing == Standing::kRefused) {
-      over.emplace_back(key, std::move(verdict));
-    } else if (entry.waits && !entry.tracked.stopping) {
-      entry.waits_for = verdict.message;
-      TellWaits(key, &entry, verdict.message);
-    }
-  }
-  for (auto& [key, verdict] : over) {
-    if (verdict.standing == Standing::kRefused) {
-      FailLaunch(key, verdict.reason, verdict.message);
-      continue;
-    }
-    entries_.erase(key);
-    emit_(core::WorkerGone{.job = key.job,
-                           .epoch = key.epoch,
-                           .reason = verdict.reason,
-                           .message = std::move(verdict.message)});
-  }
-}
-
-void KubernetesDriver::TellWaits(const AttemptKey& key, Entry* entry, const std::string& message) {
-  const absl::Duration now = clock_.Monotonic();
-  const absl::Duration since = now - entry->told_time;
-  if (!entry->told.empty() && since < (message == entry->told ? kWaitsAgain : kTellEarliest)) {
-    return;
-  }
-  entry->told = message;
-  entry->told_time = now;
-  emit_(core::EngineWaits{.job = key.job, .epoch = key.epoch, .message = message});
-}
-
-void KubernetesDriver::TellReachable() {
-  const absl::Duration now = clock_.Monotonic();
-  const bool healthy = jobs_.healthy() && pods_.healthy();
-  if (healthy) {
-    healthy_time_ = now;
-    if (told_reachable_ || now < next_launch_time_) return;
-    told_reachable_ = true;
-    emit_(core::EngineSeen{.reachable = true, .message = ""});
-  } else if (told_reachable_ && now - healthy_time_ >= kUnheardPatience) {
-    told_reachable_ = false;
-    emit_(core::EngineSeen{
-        .reachable = false,
-        .message = Cat("kubernetes: ", jobs_.healthy() ? pods_.problem() : jobs_.problem())});
-  }
-}
-
-void KubernetesDriver::RemoveOrphans() {
-  const absl::Duration now = clock_.Monotonic();
-  for (auto& [name, seen] : seen_) {
-    if (seen.view.deleting || seen.removing || seen.not_before > now) continue;
-    const Entry* entry = Find(seen.key);
-    if (entry != nullptr && !entry->tracked.stopping) {
-      if (!entry->tracked.job || entry->tracked.job->uid == seen.view.uid) continue;
-    }
-    Remove(name, seen.view.uid);
-  }
 }
 
 absl::Duration KubernetesDriver::UntilTurn() const {

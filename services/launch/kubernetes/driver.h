@@ -42,7 +42,7 @@ class KubernetesDriver {
   struct Entry {
     LaunchRequest request;  // of Launch; its token only until the Secret is there
     TrackedAttempt tracked;
-    std::string name;  // of its objects
+    std::string name;  // of its objects; "": of a launch that was not recorded
     enum class Phase { kApplying, kAdopted, kLive } phase = Phase::kApplying;
     int parts_left = 0;          // objects beside the Job that are being applied
     std::string known_uid;       // of an adopted one; "": the launch was not confirmed
@@ -69,13 +69,16 @@ class KubernetesDriver {
   void TellLaunched(const AttemptKey& key, const Entry& entry);
   void FailLaunch(const AttemptKey& key, core::Reason reason, const std::string& message);
   void Remove(const std::string& name, const std::string& uid);
-  void KillPods(const AttemptKey& key);
+  void KillPods(const std::string& name);
 
   void OnJob(const ObjectChange& change);
   void OnPod(const ObjectChange& change);
   void OnWarning(const ObjectChange& change);
   Entry* Find(const AttemptKey& key);
+  // The one whose objects have that name.
+  Entry* Find(const AttemptKey& key, const std::string& name);
 
+  std::string NameOfSeen(const AttemptKey& key) const;
   void AdoptKnown();
   void ConfirmAdopted(const AttemptKey& key);
   void TellVerdicts();
@@ -90,10 +93,15 @@ class KubernetesDriver {
   ApiClient client_;
   Feed jobs_, pods_, warnings_;
   Entries entries_;
-  std::map<std::string, SeenJob> seen_;             // every Job of ours, by name
-  std::map<std::string, AttemptKey> pod_attempts_;  // by the pod's name
-  bool reconciled_ = false;                         // what is known has been said
-  bool adopted_ = false;                            // and compared with what is there
+  std::map<std::string, SeenJob> seen_;  // every Job of ours, by name
+  struct SeenPod {
+    AttemptKey key;
+    std::string job;  // the name of its Job
+    PodView view;     // until what is known has been compared with what is there
+  };
+  std::map<std::string, SeenPod> seen_pods_;  // by name
+  bool reconciled_ = false;                   // what is known has been said
+  bool adopted_ = false;                      // and compared with what is there
   bool told_reachable_ = true;
   absl::Duration healthy_time_;      // monotonic: the last at which the feeds heard no error
   absl::Duration next_launch_time_;  // monotonic: after a refusal that may come right

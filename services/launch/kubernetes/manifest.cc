@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/escaping.h"
+#include "common/base/sha256.h"
 
 namespace anamnesis::launch {
 namespace {
@@ -55,10 +56,8 @@ Json OwnerReferences(const OwnerObject& owner) {
                        {"blockOwnerDeletion", false}}});
 }
 
-Json MetadataOf(const KubernetesOptions& options, const AttemptKey& key) {
-  return {{"name", ObjectName(options, key)},
-          {"namespace", options.name_space},
-          {"labels", LabelsOf(options, key)}};
+Json MetadataOf(const KubernetesOptions& options, const AttemptKey& key, const std::string& name) {
+  return {{"name", name}, {"namespace", options.name_space}, {"labels", LabelsOf(options, key)}};
 }
 
 Json ResourcesOf(const KubernetesOptions& options, int64_t ranks) {
@@ -113,10 +112,9 @@ Json WorkerOf(const KubernetesOptions& options, const LaunchRequest& request) {
   return container;
 }
 
-Json VolumesOf(const KubernetesOptions& options, const AttemptKey& key) {
+Json VolumesOf(const KubernetesOptions& options, const std::string& name) {
   Json volumes =
-      Json::array({{{"name", "token"},
-                    {"secret", {{"secretName", ObjectName(options, key)}, {"defaultMode", 0400}}}},
+      Json::array({{{"name", "token"}, {"secret", {{"secretName", name}, {"defaultMode", 0400}}}},
                    {{"name", "shm"},
                     {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", options.shared_memory}}}},
                    {{"name", "tmp"}, {"emptyDir", Json::object()}}});
@@ -149,7 +147,7 @@ Json TolerationsOf(const KubernetesOptions& options) {
 }
 
 Json PodOf(const KubernetesOptions& options, const LaunchRequest& request) {
-  const AttemptKey key{request.job, request.epoch};
+  const std::string name = ObjectName(options, request);
   Json security = {{"runAsNonRoot", true}, {"seccompProfile", {{"type", "RuntimeDefault"}}}};
   if (options.user > 0) security["runAsUser"] = options.user;
   if (options.group > 0) {
@@ -160,18 +158,18 @@ Json PodOf(const KubernetesOptions& options, const LaunchRequest& request) {
   Json pod = {{"restartPolicy", "Never"},
               {"automountServiceAccountToken", false},
               {"enableServiceLinks", false},
-              {"subdomain", ObjectName(options, key)},
+              {"subdomain", name},
               {"terminationGracePeriodSeconds", SecondsOf(options.grace)},
               {"securityContext", security},
               {"tolerations", TolerationsOf(options)},
-              {"volumes", VolumesOf(options, key)},
+              {"volumes", VolumesOf(options, name)},
               {"containers", Json::array({WorkerOf(options, request)})}};
   if (!options.service_account.empty()) pod["serviceAccountName"] = options.service_account;
   if (!options.priority_class.empty()) pod["priorityClassName"] = options.priority_class;
   if (!options.runtime_class.empty()) pod["runtimeClassName"] = options.runtime_class;
   if (!options.node_selector.empty()) pod["nodeSelector"] = options.node_selector;
-  for (const std::string& name : options.image_pull_secrets) {
-    pod["imagePullSecrets"].push_back({{"name", name}});
+  for (const std::string& secret : options.image_pull_secrets) {
+    pod["imagePullSecrets"].push_back({{"name", secret}});
   }
   return pod;
 }
@@ -201,8 +199,9 @@ int64_t NumberIn(const Json& labels, const char* label) {
 
 }  // namespace
 
-std::string ObjectName(const KubernetesOptions& options, const AttemptKey& key) {
-  return Cat(options.name, "-", static_cast<int64_t>(key.job), "-", key.epoch);
+std::string ObjectName(const KubernetesOptions& options, const LaunchRequest& request) {
+  return Cat(options.name, "-", static_cast<int64_t>(request.job), "-", request.epoch, "-",
+             Sha256Hex(request.token).substr(0, 6));
 }
 
 std::string LabelSelector(const KubernetesOptions& options) {
@@ -221,7 +220,7 @@ std::optional<AttemptKey> KeyOfLabels(const Json& metadata) {
 Json JobManifest(const KubernetesOptions& options, const LaunchRequest& request,
                  const std::optional<OwnerObject>& owner) {
   const AttemptKey key{request.job, request.epoch};
-  Json metadata = MetadataOf(options, key);
+  Json metadata = MetadataOf(options, key, ObjectName(options, request));
   if (owner) metadata["ownerReferences"] = OwnerReferences(*owner);
   if (!options.queue.empty()) metadata["labels"]["kueue.x-k8s.io/queue-name"] = options.queue;
   Json spec = {
@@ -246,7 +245,7 @@ Json JobManifest(const KubernetesOptions& options, const LaunchRequest& request,
 
 Json ServiceManifest(const KubernetesOptions& options, const AttemptKey& key,
                      const OwnerObject& job) {
-  Json metadata = MetadataOf(options, key);
+  Json metadata = MetadataOf(options, key, job.name);
   metadata["ownerReferences"] = OwnerReferences(job);
   return {{"apiVersion", "v1"},
           {"kind", "Service"},
@@ -254,15 +253,12 @@ Json ServiceManifest(const KubernetesOptions& options, const AttemptKey& key,
           {"spec",
            {{"clusterIP", "None"},
             {"publishNotReadyAddresses", true},
-            {"selector",
-             {{kInstanceLabel, options.name},
-              {kJobLabel, Cat(static_cast<int64_t>(key.job))},
-              {kEpochLabel, Cat(key.epoch)}}}}}};
+            {"selector", {{kJobNameLabel, job.name}}}}}};
 }
 
 Json SecretManifest(const KubernetesOptions& options, const AttemptKey& key,
                     const std::string& token, const OwnerObject& job) {
-  Json metadata = MetadataOf(options, key);
+  Json metadata = MetadataOf(options, key, job.name);
   metadata["ownerReferences"] = OwnerReferences(job);
   return {{"apiVersion", "v1"},
           {"kind", "Secret"},

@@ -22,6 +22,7 @@ inline constexpr char kManagedByLabel[] = "app.kubernetes.io/managed-by";
 inline constexpr char kManagedBy[] = "anamnesis-coordinator";
 inline constexpr char kJobLabel[] = "anamnesis.dev/job";
 inline constexpr char kEpochLabel[] = "anamnesis.dev/epoch";
+inline constexpr char kJobNameLabel[] = "batch.kubernetes.io/job-name";  // set by Kubernetes
 inline constexpr char kWorkerContainer[] = "worker";
 
 // The object that owns another.
@@ -29,14 +30,15 @@ struct OwnerObject {
   std::string api_version, kind, name, uid;
 };
 
-// An attempt, by which its objects are named.
+// An attempt. Its number comes again when a launch was refused, its objects' name does not.
 struct AttemptKey {
   core::JobId job{};
   int64_t epoch = 0;
   auto operator<=>(const AttemptKey&) const = default;
 };
 
-std::string ObjectName(const KubernetesOptions& options, const AttemptKey& key);
+// anamnesis-17-2-8f3a1c: of a launch; the last part is of its token's digest.
+std::string ObjectName(const KubernetesOptions& options, const LaunchRequest& request);
 // Selects every object of this coordinator: app.kubernetes.io/managed-by=…,…instance=….
 std::string LabelSelector(const KubernetesOptions& options);
 
@@ -45,6 +47,7 @@ std::optional<AttemptKey> KeyOfLabels(const Json& metadata);
 
 Json JobManifest(const KubernetesOptions& options, const LaunchRequest& request,
                  const std::optional<OwnerObject>& owner);
+// Both have the Job's name and belong to it.
 Json ServiceManifest(const KubernetesOptions& options, const AttemptKey& key,
                      const OwnerObject& job);
 Json SecretManifest(const KubernetesOptions& options, const AttemptKey& key,

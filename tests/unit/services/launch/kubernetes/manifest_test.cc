@@ -33,7 +33,7 @@ Json PodSpec(const KubernetesOptions& options) {
 
 TEST(Manifest, AGangIsAnIndexedJobThatIsNeverRestarted) {
   const Json job = JobManifest(Options(), Request(), std::nullopt);
-  EXPECT_EQ(job["metadata"]["name"], "anamnesis-17-2");
+  EXPECT_EQ(job["metadata"]["name"], ObjectName(Options(), Request()));
   const Json& spec = job["spec"];
   EXPECT_EQ(spec["completionMode"], "Indexed");
   EXPECT_EQ(spec["completions"], 3);
@@ -45,6 +45,15 @@ TEST(Manifest, AGangIsAnIndexedJobThatIsNeverRestarted) {
   EXPECT_FALSE(spec.contains("activeDeadlineSeconds"));
   ASSERT_TRUE(spec["podFailurePolicy"]["rules"][0]["onPodConditions"].is_array());
   ASSERT_EQ(spec["podFailurePolicy"]["rules"].size(), 2u);
+}
+
+TEST(Manifest, ALaunchThatComesAgainHasAnotherName) {
+  const std::string name = ObjectName(Options(), Request());
+  EXPECT_TRUE(name.starts_with("anamnesis-17-2-")) << name;
+  EXPECT_EQ(name, ObjectName(Options(), Request()));
+  LaunchRequest again = Request();
+  again.token = "another";
+  EXPECT_NE(name, ObjectName(Options(), again));
 }
 
 TEST(Manifest, TheWorkerIsToldWhereItBelongs) {
@@ -126,8 +135,8 @@ TEST(Manifest, TheServiceGivesThePodsTheirNames) {
   const OwnerObject job{"batch/v1", "Job", "anamnesis-17-2", "uid-1"};
   const Json service = ServiceManifest(Options(), {core::JobId{17}, 2}, job);
   EXPECT_EQ(service["spec"]["clusterIP"], "None");
-  EXPECT_EQ(service["spec"]["selector"][kJobLabel], "17");
-  EXPECT_EQ(PodSpec(Options())["subdomain"], service["metadata"]["name"]);
+  EXPECT_EQ(service["spec"]["selector"], (Json{{kJobNameLabel, "anamnesis-17-2"}}));
+  EXPECT_EQ(PodSpec(Options())["subdomain"], ObjectName(Options(), Request()));
 }
 
 }  // namespace

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "common/io/file.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/unit/common/repository_files.h"
 
 namespace anamnesis::launch {
 namespace {
@@ -82,6 +85,15 @@ TEST(KubernetesOptions, APodKnowsItsServerTokenAndNamespace) {
   EXPECT_EQ(options->api_server, "https://[fd00::1]:443");
   EXPECT_EQ(options->token_file, folder.path() + "/token");
   EXPECT_EQ(options->name_space, "ml");
+}
+
+TEST(KubernetesOptions, EveryKeyIsInTheDocument) {
+  const std::string document = testing::Slurp(testing::SourceFile("docs/kubernetes.md"));
+  std::istringstream lines(DescribeKubernetesOptions());
+  for (std::string line; std::getline(lines, line);) {
+    const std::string key = "`" + line.substr(0, line.find('=')) + "`";
+    EXPECT_NE(document.find(key), std::string::npos) << key;
+  }
 }
 
 TEST(KubernetesOptions, WhatIsMissingIsNamed) {
