@@ -144,9 +144,11 @@ Status Handle(Change* change, const WorkerGone& event) {
   const int64_t last_step = attempt->last_step;
   if (IsOver(attempt->state)) {
     ReleaseSlots(change, job);
-    // It heard a SIGTERM, saved and stopped; now it is known whose.
-    if (attempt->state == AttemptState::kStopped && event.reason != Reason::kWorkerLost &&
-        event.reason != Reason::kReboot) {
+    // It heard a SIGTERM, saved and stopped, or fell silent; now it is known why.
+    const bool was_silent = attempt->reason == Reason::kLeaseExpired;
+    if ((attempt->state == AttemptState::kStopped || was_silent) &&
+        event.reason != Reason::kWorkerLost && event.reason != Reason::kReboot) {
+      if (was_silent && !job->failures.empty()) job->failures.back().reason = event.reason;
       attempt->reason = event.reason;
       attempt->message = event.message;
     }

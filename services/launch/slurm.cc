@@ -275,16 +275,18 @@ void SlurmLauncher::Carry(const StopOrder& order) {
 
 // What waits in Slurm's queue is taken out of it. What runs hears a SIGTERM and saves, or is ended.
 void SlurmLauncher::TellStops() {
-  std::vector<int64_t> ask, end;
+  std::vector<int64_t> waiting, ask, end;
   for (const auto& [job, tracked] : tracked_) {
     if (tracked.id != 0 && tracked.end) {
       end.push_back(tracked.id);
     } else if (tracked.id != 0 && tracked.ask) {
       ask.push_back(tracked.id);
+      // One that has run and waits again was put back: the look that sees it ends it.
+      if (!tracked.history.ran) waiting.push_back(tracked.id);
     }
   }
   if (ask.empty() && end.empty()) return;
-  Status status = calls_.Cancel(ask, {"--state=PENDING"});
+  Status status = calls_.Cancel(waiting, {"--state=PENDING"});
   if (status.ok()) status = calls_.Cancel(ask, {"--state=RUNNING", "--signal=TERM"});
   // Slurm alone would give them its KillWait.
   if (status.ok()) status = calls_.Cancel(end, {"--state=RUNNING", "--signal=KILL"});

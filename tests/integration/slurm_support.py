@@ -243,6 +243,8 @@ class SlurmService(support.Service):
 
     def up(self, *options, wait=True):
         super().up(*self.options, *options, wait=wait)
+        if wait:  # the next one is where its workers look for it
+            self.options[self.options.index("--worker-listen") + 1] = self.note()["worker_address"]
 
     def slurm_jobs(self, job):
         """The Slurm jobs of all attempts of a job, by number."""

@@ -9,7 +9,7 @@ namespace {
 
 using core::Reason;
 using ::testing::HasSubstr;
-using Kind = SlurmMeaning::Kind;
+using Meant = SlurmMeaning::Kind;
 
 SlurmMeaning Meaning(const std::string& name, const SlurmHistory& history = {},
                      const std::string& reason = "") {
@@ -28,7 +28,7 @@ TEST(SlurmRuleTest, NamesTheReasonOfEveryEnd) {
            {"OUT_OF_MEMORY", Reason::kOutOfMemory},
            {"CANCELLED", Reason::kEngineCancelled}}) {
     const SlurmMeaning meaning = Meaning(name, {.ran = true});
-    EXPECT_EQ(meaning.kind, Kind::kGone) << name;
+    EXPECT_EQ(meaning.kind, Meant::kGone) << name;
     EXPECT_EQ(meaning.reason, reason) << name;
     EXPECT_THAT(meaning.message, HasSubstr("slurm job 4711")) << name;
   }
@@ -40,7 +40,7 @@ TEST(SlurmRuleTest, OurOwnCancelIsNobodyElses) {
 
 TEST(SlurmRuleTest, SaysWhatAJobWaitsFor) {
   const SlurmMeaning meaning = Meaning("PENDING", {}, "Resources");
-  EXPECT_EQ(meaning.kind, Kind::kWaits);
+  EXPECT_EQ(meaning.kind, Meant::kWaits);
   EXPECT_EQ(meaning.message, "slurm job 4711 waits: Resources");
   EXPECT_EQ(Meaning("CONFIGURING").message, "slurm job 4711 waits: CONFIGURING");
 }
@@ -49,14 +49,14 @@ TEST(SlurmRuleTest, AJobThatRanAndWaitsAgainWasRequeued) {
   for (const SlurmMeaning& meaning :
        {Meaning("PENDING", {.ran = true}, "BeginTime"), Meaning("REQUEUED"),
         Meaning("REQUEUE_HOLD"), Meaning("SPECIAL_EXIT")}) {
-    EXPECT_EQ(meaning.kind, Kind::kRequeued);
+    EXPECT_EQ(meaning.kind, Meant::kRequeued);
     EXPECT_EQ(meaning.reason, Reason::kPreempted);
   }
 }
 
 TEST(SlurmRuleTest, AWordThatNobodyKnowsIsNoEnd) {
   for (const char* name : {"RUNNING", "COMPLETING", "SUSPENDED", "A_WORD_OF_TOMORROW", ""}) {
-    EXPECT_EQ(Meaning(name).kind, Kind::kRuns) << name;
+    EXPECT_EQ(Meaning(name).kind, Meant::kRuns) << name;
   }
 }
 
