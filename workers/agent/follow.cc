@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdio>
+#include <utility>
 
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
@@ -21,12 +22,12 @@ namespace {
 
 constexpr int32_t kLead = 0;
 
-// Reads what is there; how many signals that were.
-int TakeSignals(const FileDescriptor& signals) {
+// Whether a signal has come.
+bool TakeSignals(const FileDescriptor& signals) {
   char buffer[128];
-  int count = 0;
-  while (::read(signals.get(), buffer, sizeof buffer) > 0) ++count;
-  return count;
+  bool came = false;
+  while (::read(signals.get(), buffer, sizeof buffer) > 0) came = true;
+  return came;
 }
 
 // Shards, indexes and the model where this node has folders of its own: what the leading worker has
@@ -46,9 +47,8 @@ Status ServeRanks(RankHost& host, RelayInbox& inbox, const FileDescriptor& signa
     ::poll(fds.data(), fds.size(), 1000);  // a refusal rings no bell
     for (const v1::Relay& relay : inbox.Take()) host.Take(relay);
     host.Turn();
-    for (int i = TakeSignals(signals); i > 0; --i) {
-      if (leaving) return Aborted("told to end at once");
-      leaving = true;
+    // Said once: engines send it in more than one way, and kill by themselves what does not end.
+    if (TakeSignals(signals) && !std::exchange(leaving, true)) {
       v1::Relay relay;
       relay.mutable_leaving();
       session.Relay(kLead, std::move(relay));

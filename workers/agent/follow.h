@@ -8,7 +8,7 @@
 namespace anamnesis::agent {
 
 // Takes over the process's signals: before other threads are started. A SIGTERM has the whole gang
-// save and stop; the second ends this worker and its ranks.
+// save and stop.
 Status Follow(SessionOptions options);
 
 }  // namespace anamnesis::agent

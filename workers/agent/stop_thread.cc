@@ -3,7 +3,9 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -86,13 +88,19 @@ void StopThread::Run() {
     char buffer[128];
     while (::read(event_.get(), buffer, sizeof(uint64_t)) > 0) {
     }
-    int num_signals = 0;
-    while (::read(signals_.get(), buffer, sizeof buffer) > 0) ++num_signals;
+    int num_signals = 0, num_interrupts = 0;
+    signalfd_siginfo signal{};
+    while (::read(signals_.get(), &signal, sizeof signal) == sizeof signal) {
+      ++num_signals;
+      if (signal.ssi_signo == SIGINT) ++num_interrupts;
+    }
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       if (closing_) return;
       if (num_signals > 0) {
-        at_once_ = at_once_ || requested_ || num_signals > 1;  // the second signal kills
+        // A second Ctrl-C kills. A second SIGTERM does not: engines send it to a job in more than
+        // one way, and kill by themselves what does not end.
+        at_once_ = at_once_ || num_interrupts > 1 || (requested_ && num_interrupts > 0);
         requested_ = true;
       }
     }
