@@ -106,7 +106,7 @@ class Cluster:
             "--allow-privileged=true", "--profiling=false",
             # Debian's etcd cannot stream a list; a client that asks for one is told so, and lists.
             "--feature-gates=WatchList=false")
-        wait_until(self._ready, "the API server is ready", 120)
+        wait_until(self._ready, "the API server is ready", 180)
 
     def start_kwok(self, stages):
         """KWOK as the kubelet of every node annotated kwok.x-k8s.io/node=fake, by the stages of that file."""
@@ -114,12 +114,19 @@ class Cluster:
                     "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake", "--config", stages,
                     "--node-lease-duration-seconds=0")
 
+    def wait_until(self, condition, what, seconds=120):
+        """As service_support's, but a part of the control plane that has ended is what is wrong."""
+        return wait_until(lambda: all(map(self._alive, self.processes)) and condition(), what, seconds)
+
     def kill(self, name):
         process = self.processes.pop(name)
         process.kill()
         process.wait()
 
     def close(self):
+        for name, process in self.processes.items():
+            if process.poll() is not None:
+                print(f"{name} ended by itself ({process.returncode}):\n{self.log(name)[-3000:]}", flush=True)
         for process in reversed(list(self.processes.values())):
             process.kill()
         for process in self.processes.values():
@@ -233,9 +240,12 @@ class Cluster:
         try:
             # priority classes and the like are made after the start
             self.call("GET", "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical")
-            return self.call("GET", "/api/v1/namespaces/default") is not None
-        except (OSError, ApiError, ValueError):
+            self.call("GET", "/healthz")
+        except ValueError:  # "ok", which is no JSON; the controller manager waits no more than ten seconds for it
+            return True
+        except (OSError, ApiError):
             return False
+        return False
 
     def _write_credentials(self):
         self.root.joinpath("tokens.csv").write_text('admin-token,admin,admin,"system:masters"\n')

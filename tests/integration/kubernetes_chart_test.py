@@ -35,15 +35,12 @@ cluster = None
 
 def setUpModule():
     global cluster
-    cluster = kube_support.Cluster().start()
+    cluster = kube_support.Cluster()
+    unittest.addModuleCleanup(cluster.close)
+    cluster.start()
     cluster.namespace(NAMESPACE)
     for kind, plural in (("ServiceMonitor", "servicemonitors"), ("PodMonitor", "podmonitors")):
         monitor_kind(kind, plural)
-
-
-def tearDownModule():
-    if cluster is not None:
-        cluster.close()
 
 
 def monitor_kind(kind, plural):

@@ -33,7 +33,10 @@ numbers = itertools.count(1)
 
 def setUpModule():
     global cluster
-    cluster = kube_support.Cluster().start()
+    cluster = kube_support.Cluster()
+    unittest.addModuleCleanup(cluster.close)
+    unittest.addModuleCleanup(lambda: [kubelet.close() for kubelet in kubelets.values()])
+    cluster.start()
     cluster.namespace(NAMESPACE)
     cluster.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", {"metadata": {"name": "coordinator"}})
     # The volume of the jobs: this machine's folders, which the fake kubelets show under the same paths.
@@ -46,13 +49,6 @@ def setUpModule():
     cluster.service_account(NAMESPACE, "coordinator", RULES)
     for name in ("node-0", "node-1"):
         kubelets[name] = fake_kubelet.FakeKubelet(cluster, name, gpus=2)
-
-
-def tearDownModule():
-    for kubelet in kubelets.values():
-        kubelet.close()
-    if cluster is not None:
-        cluster.close()
 
 
 class KubernetesGangTest(unittest.TestCase):

@@ -35,16 +35,13 @@ numbers = itertools.count(1)
 
 def setUpModule():
     global cluster
-    cluster = kube_support.Cluster().start()
+    cluster = kube_support.Cluster()
+    unittest.addModuleCleanup(cluster.close)
+    cluster.start()
     cluster.start_kwok(STAGES)
     cluster.node("gpu-0")
     cluster.node("gpu-1")
-    wait_until(lambda: all(is_ready(node) for node in cluster.call("GET", "/api/v1/nodes")["items"]), "nodes are ready")
-
-
-def tearDownModule():
-    if cluster is not None:
-        cluster.close()
+    cluster.wait_until(lambda: all(map(is_ready, cluster.call("GET", "/api/v1/nodes")["items"])), "nodes are ready")
 
 
 def name_of(job, epoch=1, token=None):
