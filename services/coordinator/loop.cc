@@ -58,7 +58,7 @@ void Loop::Post(core::Event event, Reply reply) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (!closed_) {
-      commands_.push_back({std::move(event), std::move(reply), parts_.clock.Monotonic()});
+      commands_.push_back({std::move(event), std::move(reply)});
       if (commands_.size() == 1) Ring();  // else the bell has been rung
       return;
     }
@@ -127,7 +127,9 @@ void Loop::Wait() {
   const auto wait_ms = static_cast<int>(std::clamp<int64_t>(
       wake == absl::InfiniteDuration() ? longest_ms : absl::ToInt64Milliseconds(wake) + 1, 0,
       longest_ms));
+  const absl::Duration end = parts_.clock.Monotonic() + absl::Milliseconds(wait_ms);
   ::poll(fds.data(), fds.size(), wait_ms);
+  NoticeDelay(parts_.clock.Monotonic() - end);
   uint64_t count = 0;
   [[maybe_unused]] const ssize_t read = ::read(event_.get(), &count, sizeof count);
 }
@@ -143,17 +145,25 @@ void Loop::Turn() {
   if (killing_) parts_.launcher.StopAll();
   const core::Now now = Now();
   Pending pending;
+  if (std::exchange(was_held_up_, false)) Take({core::ListensAgain{}, nullptr}, now, &pending);
   for (core::Event& event : std::exchange(undone_, {})) {
-    Take({std::move(event), nullptr, now.monotonic}, now, &pending);
+    Take({std::move(event), nullptr}, now, &pending);
   }
   for (core::Event& event : parts_.launcher.Observe()) {
     if (const auto* gone = std::get_if<core::WorkerGone>(&event)) told_kill_.erase(gone->job);
-    Take({std::move(event), nullptr, now.monotonic}, now, &pending);
+    Take({std::move(event), nullptr}, now, &pending);
   }
   for (const Command& command : commands) Take(command, now, &pending);
   DecideAll(now, &pending);
   Finish(&pending);
   for (const Question& question : questions) question(&state_);
+  NoticeDelay(parts_.clock.Monotonic() - now.monotonic);
+}
+
+void Loop::NoticeDelay(absl::Duration delay) {
+  if (delay < options_.core.heartbeat_interval) return;
+  was_held_up_ = true;
+  parts_.log.Warn("held_up", {{"seconds", absl::ToDoubleSeconds(delay)}});
 }
 
 void Loop::Take(const Command& command, const core::Now& now, Pending* pending) {

@@ -84,7 +84,6 @@ class Loop {
   struct Command {
     core::Event event;
     Reply reply;
-    absl::Duration posted;  // monotonic
   };
   struct Pending {  // of one transaction
     std::set<core::JobId> changed;
@@ -102,6 +101,8 @@ class Loop {
   core::Now Now() const { return {parts_.clock.Now(), parts_.clock.Monotonic()}; }
   void Ring() const;
   void Wait();
+  // Workers whose heartbeats waited so long may have given their streams up, and come back.
+  void NoticeDelay(absl::Duration delay);
   void Turn();
   void Take(const Command& command, const core::Now& now, Pending* pending);
   StatusOr<core::Outcome> Apply(const core::Event& event, const core::Now& now, Pending* pending);
@@ -120,6 +121,8 @@ class Loop {
   const FileDescriptor event_;
   std::string worker_address_;
   core::State state_;
+  // Workers could not be heard for a while (NoticeDelay), or since Restore.
+  bool was_held_up_ = true;
 
   std::mutex mutex_;
   std::vector<Command> commands_;

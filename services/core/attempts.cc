@@ -190,6 +190,14 @@ Status Handle(Change* change, const LeaseExpired& event) {
   return absl::OkStatus();
 }
 
+Status Handle(Change* change, const ListensAgain&) {
+  for (auto& [key, session] : change->state.sessions) {
+    session.last_heard = change->now.monotonic;
+    for (Line& line : session.others) line.last_heard = change->now.monotonic;
+  }
+  return absl::OkStatus();
+}
+
 Status Handle(Change* change, const Park&) {
   if (change->state.parking) return absl::OkStatus();
   change->state.parking = true;

@@ -79,6 +79,9 @@ struct LeaseExpired {
   JobId job{};
   int64_t epoch = 0;
 };
+// The coordinator hears its workers again, after its start or after something held it up (a disk
+// that takes seconds): they have full leases from now on.
+struct ListensAgain {};
 // The coordinator shuts down: active jobs save, stop and become queued. Undone by a new start.
 struct Park {};
 
@@ -167,7 +170,7 @@ struct Commit {
 };
 
 using Event = std::variant<Submit, Cancel, Pause, Resume, Assign, Launched, LaunchFailed,
-                           EngineWaits, EngineSeen, WorkerGone, LeaseExpired, Park, Attached, Heard,
-                           Detached, Reported, Commit>;
+                           EngineWaits, EngineSeen, WorkerGone, LeaseExpired, ListensAgain, Park,
+                           Attached, Heard, Detached, Reported, Commit>;
 
 }  // namespace anamnesis::core

@@ -19,6 +19,7 @@ Status Handle(Change* change, const EngineWaits& event);
 Status Handle(Change* change, const EngineSeen& event);
 Status Handle(Change* change, const WorkerGone& event);
 Status Handle(Change* change, const LeaseExpired& event);
+Status Handle(Change* change, const ListensAgain& event);
 Status Handle(Change* change, const Park& event);
 
 Status Handle(Change* change, const Attached& event);

@@ -243,9 +243,8 @@ class Faults(SlurmTest):
         foreign = cluster.ask("sbatch", "--parsable", "--hold", "--output=/dev/null",
                               "--job-name=anamnesis-999-1-0123456789abcdef", "--wrap", "true")
         service.up()
-        found = self.finish(running)
-        if len(found["attempts"]) == 1:  # else its lease ran out before it was back
-            self.assertEqual(found["attempts"][0]["reattached"], 1)
+        found = self.finish(running, attempts=1)
+        self.assertEqual(found["attempts"][0]["reattached"], 1)
         self.finish(waiting, attempts=1)
         jobs = cluster.jobs()
         self.assertEqual(jobs[int(orphan)]["JobState"], "CANCELLED")

@@ -104,6 +104,8 @@ bool CoreStage::RunByCoordinator(const std::string& name, const Command& command
     } else {
       ExpireAll();
     }
+  } else if (name == "listens_again") {
+    Apply(core::ListensAgain{});
   } else if (name == "park") {
     Apply(core::Park{});
   } else {

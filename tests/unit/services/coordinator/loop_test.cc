@@ -233,7 +233,27 @@ TEST(Loop, AnOldSessionsEndDoesNotDetachTheNewOne) {
   life.Look([](const core::State* state) {
     EXPECT_TRUE(state->FindSession(*state->Find(kFirst))->attached);
   });
-  ground.clock.Advance(absl::Minutes(1));  // its lease runs out; then it is killed
+  ground.clock.Advance(absl::Milliseconds(6001));  // its lease runs out; then it is killed
+  ASSERT_NE(life.WaitForState(kFirst, JobState::kRecovering), nullptr);
+  life.KillWorkers();
+}
+
+// A disk may take longer for a write than the lease is; by then workers have given their streams up.
+TEST(Loop, AWorkerIsNotSilentWhileNobodyListens) {
+  Ground ground;
+  RunningLoop life(ground);
+  life.Start();
+  ASSERT_TRUE(life.Submit().ok());
+  ASSERT_NE(life.WaitForWorker(kFirst), nullptr);
+  const core::Attempt attempt = life.board().Find(kFirst)->attempts.back();
+  ASSERT_TRUE(life.Do(core::Attached{.job = kFirst, .epoch = 1, .token = attempt.token},
+                      [&](const auto&) { ground.clock.Advance(absl::Seconds(9)); })
+                  .ok());
+  life.Look([](const core::State*) {});  // the turn in which its lease would have run out
+  life.Look([](const core::State* state) {
+    EXPECT_EQ(state->Find(kFirst)->state, JobState::kPreparing);
+  });
+  ground.clock.Advance(absl::Milliseconds(6001));  // nothing held it up: the worker is silent
   ASSERT_NE(life.WaitForState(kFirst, JobState::kRecovering), nullptr);
   life.KillWorkers();
 }
