@@ -159,7 +159,8 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
       .data_directory = options.worker_data_dir,
       .rank_interface = options.rank_interface,
       .upload_checkpoints = options.upload_checkpoints,
-      .allow_hub = options.allow_hub};
+      .allow_hub = options.allow_hub,
+      .checkpoint_store = options.checkpoint_store};
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Loop> loop,
                         Loop::Create(loop_options, {*store, *launcher, board, sessions, telemetry,
                                                     log, Clock::System()}));

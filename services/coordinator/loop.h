@@ -32,6 +32,7 @@ struct LoopOptions {
   std::string rank_interface;       // for what ranks of several nodes say to each other
   bool upload_checkpoints = false;  // nodes have output folders of their own
   bool allow_hub = true;            // jobs may fetch models
+  std::string checkpoint_store;     // s3://BUCKET/PREFIX; "" for none
 };
 
 // What a worker needs to know of an epoch.

@@ -15,6 +15,10 @@ v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
   grant.set_data_directory(options.data_directory);
   grant.set_allow_hub(options.allow_hub);
   grant.set_upload_checkpoints(options.upload_checkpoints);
+  if (!options.checkpoint_store.empty()) {
+    grant.set_checkpoint_store(
+        Cat(options.checkpoint_store, "/jobs/", static_cast<int64_t>(job.id)));
+  }
   const int64_t nodes = job.attempts.back().nodes;
   grant.set_nodes(static_cast<int32_t>(nodes));
   grant.set_ranks_per_node(
@@ -27,7 +31,11 @@ v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
   grant.set_heartbeat_interval_ms(absl::ToInt64Milliseconds(options.core.heartbeat_interval));
   grant.set_lease_ms(absl::ToInt64Milliseconds(options.core.lease));
   grant.set_acknowledged_sequence(job.acknowledged_sequence);
-  grant.set_committed_step(job.latest_checkpoint ? job.latest_checkpoint->step : 0);
+  if (job.latest_checkpoint) {
+    grant.set_committed_step(job.latest_checkpoint->step);
+    grant.set_committed_epoch(job.latest_checkpoint->epoch);
+    grant.set_committed_sha256(job.latest_checkpoint->sha256);
+  }
   return grant;
 }
 

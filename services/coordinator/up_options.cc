@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "common/io/data_directory.h"
+#include "common/io/store_url.h"
 
 namespace anamnesis::coordinator {
 namespace {
@@ -19,6 +20,13 @@ int64_t UsableCores() {
   CPU_ZERO(&set);
   if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
   return std::max(1, CPU_COUNT(&set));
+}
+
+// What --checkpoints takes; CLI11 wants the complaint, or nothing.
+std::string CheckCheckpoints(const std::string& value) {
+  if (value == "shared" || value == "upload") return "";
+  if (!value.starts_with("s3:")) return "expected shared, upload or s3://BUCKET/PREFIX";
+  return MessageOf(ParseStoreUrl(value).status());
 }
 
 std::string Absolute(const std::string& path) {
@@ -45,8 +53,10 @@ void AddWorkerFlags(CLI::App& app, UpOptions* options, std::string* checkpoints)
   app.add_option(
          "--checkpoints", *checkpoints,
          "shared: nodes see the jobs' output folders under the same paths; upload: each has "
-         "its own, and what is committed is kept in the output folder on this machine")
-      ->check(CLI::IsMember({"shared", "upload"}))
+         "its own, and what is committed is kept in the output folder on this machine; "
+         "s3://BUCKET/PREFIX: the same in an object store ($AWS_ENDPOINT_URL and the other AWS "
+         "variables, where the workers run)")
+      ->check(CheckCheckpoints, "shared,upload,s3://BUCKET/PREFIX")
       ->capture_default_str();
   app.add_option("--worker-listen", options->worker_listen,
                  "Also listen on TCP for workers of other machines")
@@ -145,6 +155,8 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
       options.worker_data_dir.empty() ? options.data_dir : Absolute(options.worker_data_dir);
   options.allow_hub = hub == "allow";
   options.upload_checkpoints = checkpoints == "upload";
+  if (checkpoints.starts_with("s3:")) options.checkpoint_store = checkpoints;
+  while (options.checkpoint_store.ends_with('/')) options.checkpoint_store.pop_back();
   for (std::string& root : options.roots) root = Absolute(root);
   options.slots = slots.value_or(std::max<int64_t>(1, UsableCores() / options.threads_per_slot));
   return options;

@@ -23,6 +23,7 @@ struct UpOptions {
   int64_t ranks_per_node = 0;       // 0: a gang is on one node
   std::string rank_interface;       // what ranks of several nodes talk over
   bool upload_checkpoints = false;  // nodes have output folders of their own
+  std::string checkpoint_store;     // s3://BUCKET/PREFIX that the nodes keep them in; "" for none
   std::string worker_listen;        // HOST:PORT; "": workers are on this machine
   std::string worker_data_dir;      // absolute; where workers keep shards and indexes
   std::string worker_address;       // HOST:PORT as workers reach it; "": as it listens

@@ -13,7 +13,7 @@ import unittest
 import run_support
 import service_support as support
 
-OPTIONS = ("--interface", "eth0", "--ranks-per-node", 2, "--checkpoints", "upload")
+OPTIONS = ("--interface", "eth0", "--ranks-per-node", 2)
 # What the node of that name sees in place of the coordinator's folders.
 OWN = ("state", "cohort", "outputs")
 
@@ -75,14 +75,23 @@ class Cluster(support.Service):
 
     def place(self, name):
         """Where the next leading worker goes."""
-        (self.root / "place").write_text(name)
+        place = self.root / "place"
+        if place.is_fifo():
+            place.write_text(name)  # to the worker that waits
+            place.unlink()
+        place.write_text(name)
 
-    def up(self, port=0):
+    def hold(self):
+        """Workers wait at their start for `place`."""
+        (self.root / "place").unlink()
+        os.mkfifo(self.root / "place")
+
+    def up(self, port=0, checkpoints="upload"):
         with open(self.root / "up.log", "ab") as log:
             self.process = subprocess.Popen(
                 ["ip", "netns", "exec", f"{self.prefix}-hub", self.root / "bin/anamnesis-coordinator", "--slots",
-                 str(self.slots), "--worker-listen", f"10.99.0.1:{port}", *map(str, OPTIONS)], env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, start_new_session=True)
+                 str(self.slots), "--worker-listen", f"10.99.0.1:{port}", "--checkpoints", checkpoints,
+                 *map(str, OPTIONS)], env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         support.wait_until(lambda: self.answers() or self.process.poll() is not None, "the coordinator answers")
         if self.process.poll() is not None:
             raise AssertionError((self.root / "up.log").read_text())

@@ -12,7 +12,6 @@
 #include <thread>
 
 #include "common/io/file.h"
-#include "common/process/identity.h"
 #include "common/rpc/address.h"
 #include "common/rpc/status.h"
 #include "workers/agent/attempts.h"
@@ -26,10 +25,6 @@ constexpr size_t kPartBytes = 1 << 20;
 constexpr std::chrono::milliseconds kBackoff{500};
 // A folder moves on or the coordinator is away: no call of one folder takes longer.
 constexpr std::chrono::minutes kLongest{30};
-
-std::string StagingOf(const std::string& output_directory, int64_t epoch, const std::string& name) {
-  return Cat(output_directory, "/", checkpoint::kStagingPrefix, epoch, "-", name);
-}
 
 // Writes the folders of a stream, each whole before it is visible.
 class Arrivals {
@@ -60,17 +55,9 @@ class Arrivals {
   Status Finish() {
     if (name_.empty()) return absl::OkStatus();
     ANAM_RETURN_IF_ERROR(CloseFile());
-    ANAM_ASSIGN_OR_RETURN(const checkpoint::Manifest manifest, checkpoint::ReadManifest(Staging()));
-    ANAM_RETURN_IF_ERROR(checkpoint::VerifyFiles(Staging(), manifest));
-    ANAM_RETURN_IF_ERROR(SyncDirectory(Staging()));
-    const std::string place = Cat(output_, "/", name_);
-    std::error_code error;
-    std::filesystem::remove_all(place, error);  // damaged: else it would not have been asked for
-    if (std::rename(Staging().c_str(), place.c_str()) != 0) {
-      return Internal(Staging(), ": cannot be renamed to ", place, ": ", ErrnoText(errno));
-    }
+    ANAM_RETURN_IF_ERROR(TakeArrived(Staging(), output_, name_, ""));
     name_.clear();
-    return SyncDirectory(output_);
+    return absl::OkStatus();
   }
 
  private:
@@ -145,15 +132,14 @@ Status FolderTransfer::Persist(Call call) {
   }
 }
 
-Status FolderTransfer::Put(int64_t epoch, const std::string& output_directory,
-                           const std::string& name, const std::string& manifest_sha256,
-                           bool whole_model) {
+Status FolderTransfer::Put(const StagedFolder& staged) {
+  const std::string& output_directory = staged.output_directory;
   v1::PutFolderHead head;
-  *head.mutable_worker() = Identity(epoch);
+  *head.mutable_worker() = Identity(staged.epoch);
   v1::FolderHead& folder = *head.mutable_folder();
-  folder.set_name(name);
-  folder.set_manifest_sha256(manifest_sha256);
-  folder.set_whole_model(whole_model);
+  folder.set_name(staged.name);
+  folder.set_manifest_sha256(staged.manifest_sha256);
+  folder.set_whole_model(staged.whole_model);
   ANAM_ASSIGN_OR_RETURN(*folder.mutable_run_record(),
                         ReadFile(Cat(output_directory, "/", kMarker, "/run.json")));
   ANAM_ASSIGN_OR_RETURN(const std::vector<checkpoint::CheckpointPath> kept,
@@ -161,8 +147,7 @@ Status FolderTransfer::Put(int64_t epoch, const std::string& output_directory,
   for (const checkpoint::CheckpointPath& path : kept) {
     folder.add_keep(std::filesystem::path(path.path).filename().string());
   }
-  const std::string staging = StagingOf(output_directory, epoch, name);
-  return Persist([&] { return PutOnce(head, staging); });
+  return Persist([&] { return PutOnce(head, staged.path()); });
 }
 
 Status FolderTransfer::PutOnce(const v1::PutFolderHead& head, const std::string& staging) {
@@ -199,25 +184,12 @@ Status FolderTransfer::PutOnce(const v1::PutFolderHead& head, const std::string&
   return sent.ok() ? status : sent;
 }
 
-Status FolderTransfer::Get(int64_t epoch, const std::string& output_directory,
-                           int64_t committed_step, const std::string& run_id) {
-  if (committed_step == 0) return absl::OkStatus();
-  ANAM_ASSIGN_OR_RETURN(const OutputState state, LookAtOutput(output_directory));
-  bool is_free = state == OutputState::kEmpty;
-  if (state == OutputState::kOurs) {
-    ANAM_ASSIGN_OR_RETURN(const RunRecord record,
-                          ReadRunRecord(Cat(output_directory, "/", kMarker)));
-    is_free = record.run_id == run_id;
-  }
-  if (!is_free) {
-    return AlreadyExists(output_directory, ": holds something else on this node (", HostName(),
-                         "); move it away, the run's checkpoints are to come there");
-  }
-  const std::string newest = Cat(output_directory, "/checkpoint-", committed_step);
-  const StatusOr<checkpoint::Manifest> manifest = checkpoint::ReadManifest(newest);
-  if (manifest.ok() && checkpoint::VerifyFiles(newest, *manifest).ok()) return absl::OkStatus();
+Status FolderTransfer::Get(const v1::Grant& grant, const std::string& output_directory) {
+  if (grant.committed_step() == 0) return absl::OkStatus();
+  ANAM_ASSIGN_OR_RETURN(const bool has_it, HasCommitted(grant, output_directory));
+  if (has_it) return absl::OkStatus();
   v1::GetCheckpointRequest request;
-  *request.mutable_worker() = Identity(epoch);
+  *request.mutable_worker() = Identity(grant.epoch());
   return Persist([&] { return GetOnce(request, output_directory); });
 }
 

@@ -10,24 +10,20 @@
 
 #include "anamnesis/v1/worker_service.grpc.pb.h"
 #include "common/base/status.h"
+#include "workers/agent/checkpoint_store.h"
 #include "workers/agent/session.h"
 
 namespace anamnesis::agent {
 
-class FolderTransfer {
+class FolderTransfer : public CheckpointStore {
  public:
   explicit FolderTransfer(const SessionOptions& session);
 
-  // Sends a staged folder under `name`. kAborted: the epoch is over.
-  Status Put(int64_t epoch, const std::string& output_directory, const std::string& name,
-             const std::string& manifest_sha256, bool whole_model);
-  // Brings the checkpoints and the run's record that the output folder lacks; leaves it alone when
-  // it has the checkpoint of `committed_step` already, or none was committed (0). kAlreadyExists:
-  // the folder holds something that is not this run's.
-  Status Get(int64_t epoch, const std::string& output_directory, int64_t committed_step,
-             const std::string& run_id);
-  // Ends what is under way, and what comes until it is taken back; from another thread.
-  void Cancel(bool cancelled) { cancelled_ = cancelled; }
+  Status Put(const StagedFolder& folder) override;
+  // The coordinator removes it with the commit.
+  Status RemoveOld(const StagedFolder&) override { return absl::OkStatus(); }
+  Status Get(const v1::Grant& grant, const std::string& output_directory) override;
+  void Cancel(bool cancelled) override { cancelled_ = cancelled; }
 
  private:
   Status PutOnce(const v1::PutFolderHead& head, const std::string& staging);

@@ -12,6 +12,7 @@
 #include "common/io/file.h"
 #include "common/process/sibling.h"
 #include "workers/agent/checked.h"
+#include "workers/agent/checkpoint_store.h"
 #include "workers/agent/grant_options.h"
 #include "workers/agent/machine.h"
 #include "workers/agent/rank_host.h"
@@ -33,7 +34,7 @@ bool TakeSignals(const FileDescriptor& signals) {
 // Shards, indexes and the model where this node has folders of its own: what the leading worker has
 // made is made here as well, under the same names.
 Status Prepare(const v1::Grant& grant, const std::string& job_id) {
-  if (!grant.upload_checkpoints()) return absl::OkStatus();
+  if (!HasOwnFolders(grant)) return absl::OkStatus();
   ANAM_ASSIGN_OR_RETURN(const RunOptions options, OptionsOf(grant, job_id));
   return CheckAll(options, [](const std::string&, int64_t, int64_t) {}).status();
 }

@@ -12,11 +12,13 @@
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
 #include "common/process/identity.h"
+#include "common/process/sibling.h"
 #include "workers/agent/data_facts.h"
 #include "workers/agent/folder_transfer.h"
 #include "workers/agent/follow.h"
 #include "workers/agent/grant_options.h"
 #include "workers/agent/machine.h"
+#include "workers/agent/object_transfer.h"
 #include "workers/agent/relay_inbox.h"
 #include "workers/agent/reporting.h"
 #include "workers/agent/reports.h"
@@ -57,8 +59,21 @@ void ReportDone(const Attempt& attempt, bool whole_model, int64_t epoch,
   session.Report(std::move(report));
 }
 
+// nullptr: the checkpoints stay in the output folder.
+StatusOr<std::unique_ptr<CheckpointStore>> OpenCheckpointStore(const v1::Grant& grant,
+                                                               const SessionOptions& session) {
+  if (grant.upload_checkpoints()) return std::make_unique<FolderTransfer>(session);
+  if (grant.checkpoint_store().empty()) return nullptr;
+  ANAM_ASSIGN_OR_RETURN(const std::string program, SiblingProgram("anamnesis-store"));
+  const std::string folder = Cat(grant.data_directory(), "/jobs/", session.job_id);
+  ANAM_RETURN_IF_ERROR(MakeDirectories(folder));
+  return std::make_unique<ObjectTransfer>(ObjectTransfer::Options{
+      .program = program, .store = grant.checkpoint_store(), .log_path = folder + "/store.log"});
+}
+
 // What one worker keeps from epoch to epoch.
 struct Kept {
+  std::unique_ptr<CheckpointStore> store;  // nullptr: the output folder alone
   std::optional<Checked> checked;
   FileDescriptor folder_lock;           // of the output folder
   std::unique_ptr<RemoteRanks> remote;  // of a gang of several nodes; outlives the survivors
@@ -77,12 +92,11 @@ std::vector<int> RanksToKeep(const Attempt& attempt, Kept* kept) {
 
 // One epoch, from the check of its input to the end of its gang; all of it is reported. An error is
 // what went wrong before there was a gang.
-Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& session,
-                FolderTransfer& transfer, gang::Mailbox& mailbox, RelayInbox& inbox,
-                StopThread& stop, Kept* kept) {
+Status RunEpoch(const v1::Grant& grant, const SessionOptions& session_options, Session& session,
+                gang::Mailbox& mailbox, RelayInbox& inbox, StopThread& stop, Kept* kept) {
   stop.BeginPreparing();
   const int64_t epoch = grant.epoch();
-  ANAM_ASSIGN_OR_RETURN(RunOptions options, OptionsOf(grant, job_id));
+  ANAM_ASSIGN_OR_RETURN(RunOptions options, OptionsOf(grant, session_options.job_id));
   options.service->holds_folder = kept->folder_lock.valid();
   if (!kept->checked) {
     PhaseMeter meter(Clock::System(), kPhasePause, [&](const PhaseView& view) {
@@ -94,10 +108,13 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
   const std::string& output_directory = checked.config.training.output_dir;
   const bool whole_model = TrainsWholeModel(checked.config);
   std::optional<UploadCommits> uploads;
-  if (grant.upload_checkpoints()) {
-    ANAM_RETURN_IF_ERROR(
-        transfer.Get(epoch, output_directory, grant.committed_step(), grant.run_id()));
-    uploads.emplace(output_directory, whole_model, transfer, session);
+  if (kept->store == nullptr) {
+    ANAM_ASSIGN_OR_RETURN(kept->store, OpenCheckpointStore(grant, session_options));
+  }
+  if (kept->store != nullptr) {
+    session.Report(PhaseReport(epoch, v1::ATTEMPT_STATE_PREPARING, {.phase = "checkpoint store"}));
+    ANAM_RETURN_IF_ERROR(kept->store->Get(grant, output_directory));
+    uploads.emplace(output_directory, whole_model, *kept->store, session);
   }
   ANAM_ASSIGN_OR_RETURN(Attempt attempt, OpenAttempt(options, checked));
   if (attempt.output.lock.valid()) kept->folder_lock = std::move(attempt.output.lock);
@@ -152,7 +169,6 @@ Status RunEpoch(const v1::Grant& grant, const std::string& job_id, Session& sess
 // The worker's epochs, one after the other, until the coordinator has no use for it.
 Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, Session& session,
                    gang::Mailbox& mailbox, RelayInbox& inbox, StopThread& stop) {
-  FolderTransfer transfer(options);
   Kept kept;
   for (;;) {
     const StatusOr<v1::Grant> grant = session.WaitGrant(epoch, kOrphanPatience);
@@ -160,8 +176,7 @@ Status ServeEpochs(const SessionOptions& options, std::atomic<int64_t>& epoch, S
     ANAM_RETURN_IF_ERROR(grant.status());
     epoch = grant->epoch();
     std::fprintf(stderr, "epoch %lld\n", static_cast<long long>(epoch));
-    const Status status =
-        RunEpoch(*grant, options.job_id, session, transfer, mailbox, inbox, stop, &kept);
+    const Status status = RunEpoch(*grant, options, session, mailbox, inbox, stop, &kept);
     if (!status.ok()) {
       std::fprintf(stderr, "error: %s\n", MessageOf(status).c_str());
       session.Report(FailureReport(epoch, status));

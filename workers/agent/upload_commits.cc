@@ -3,15 +3,16 @@
 
 #include <pthread.h>
 
+#include <cstdio>
 #include <utility>
 
 namespace anamnesis::agent {
 
-UploadCommits::UploadCommits(std::string output_directory, bool whole_model,
-                             FolderTransfer& transfer, Session& session)
+UploadCommits::UploadCommits(std::string output_directory, bool whole_model, CheckpointStore& store,
+                             Session& session)
     : output_directory_(std::move(output_directory)),
       whole_model_(whole_model),
-      transfer_(transfer),
+      store_(store),
       session_(session) {
   thread_ = std::thread([this] { Run(); });
   ::pthread_setname_np(thread_.native_handle(), "uploads");
@@ -19,50 +20,77 @@ UploadCommits::UploadCommits(std::string output_directory, bool whole_model,
 
 UploadCommits::~UploadCommits() {
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    closing_ = true;
+    const std::lock_guard<std::mutex> lock(queue_->mutex);
+    queue_->closing = true;
+    if (queue_->sending) store_.Cancel(true);
+    queue_->changed.notify_all();
   }
-  transfer_.Cancel(true);
-  changed_.notify_all();
   thread_.join();
-  transfer_.Cancel(false);
+  store_.Cancel(false);
 }
 
 void UploadCommits::Ask(const CommitQuestion& question, Session::OnCommitAnswer answer) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  items_.push_back({question, std::move(answer)});
-  changed_.notify_all();
+  Item item{.folder = {.epoch = question.epoch,
+                       .output_directory = output_directory_,
+                       .name = question.name,
+                       .manifest_sha256 = question.sha256,
+                       .whole_model = whole_model_},
+            .question = question,
+            .answer = std::move(answer)};
+  const std::lock_guard<std::mutex> lock(queue_->mutex);
+  queue_->items.push_back(std::move(item));
+  queue_->changed.notify_all();
 }
 
 Status UploadCommits::failure() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return failure_;
+  const std::lock_guard<std::mutex> lock(queue_->mutex);
+  return queue_->failure;
 }
 
 void UploadCommits::Run() {
+  bool removes = true;
   for (;;) {
     Item item;
     {
-      std::unique_lock<std::mutex> lock(mutex_);
-      changed_.wait(lock, [&] { return closing_ || !items_.empty(); });
-      if (closing_) return;
-      item = std::move(items_.front());
-      items_.pop_front();
+      std::unique_lock<std::mutex> lock(queue_->mutex);
+      queue_->sending = false;
+      queue_->changed.wait(lock, [&] { return queue_->closing || !queue_->items.empty(); });
+      if (queue_->items.empty()) return;
+      item = std::move(queue_->items.front());
+      queue_->items.pop_front();
+      if (queue_->closing && !(item.is_granted && removes)) continue;
+      queue_->sending = !item.is_granted;
     }
-    const CommitQuestion& question = item.question;
-    const Status sent = transfer_.Put(question.epoch, output_directory_, question.name,
-                                      question.sha256, whole_model_);
-    if (sent.ok()) {
-      session_.AskCommit(question, std::move(item.answer));
-      continue;
+    if (!item.is_granted) {
+      Send(std::move(item));
+    } else if (const Status removed = store_.RemoveOld(item.folder); !removed.ok()) {
+      removes = false;  // an end is not held up by a store that is away
+      std::fprintf(stderr, "older checkpoints stay for now: %s\n", MessageOf(removed).c_str());
     }
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (closing_) return;
-      if (failure_.ok()) failure_ = sent;
-    }
-    item.answer(false, MessageOf(sent));
   }
+}
+
+void UploadCommits::Send(Item item) {
+  const Status sent = store_.Put(item.folder);
+  if (sent.ok()) {
+    session_.AskCommit(item.question,
+                       [queue = queue_, folder = item.folder, answer = std::move(item.answer)](
+                           bool granted, const std::string& reason) {
+                         if (granted) {
+                           const std::lock_guard<std::mutex> lock(queue->mutex);
+                           queue->items.push_back({.folder = folder, .is_granted = true});
+                           queue->changed.notify_all();
+                         }
+                         answer(granted, reason);
+                       });
+    return;
+  }
+  {
+    const std::lock_guard<std::mutex> lock(queue_->mutex);
+    if (queue_->closing) return;
+    if (queue_->failure.ok()) queue_->failure = sent;
+  }
+  item.answer(false, MessageOf(sent));
 }
 
 }  // namespace anamnesis::agent

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // UploadCommits: a commit of a node whose output folder is its own: the staged folder goes to the
-// coordinator's machine first, then the coordinator is asked. One thread; training goes on
-// meanwhile.
+// store of checkpoints first, then the coordinator is asked; once it has granted, the store removes
+// what the node no longer keeps. One thread; training goes on meanwhile.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <thread>
 
-#include "workers/agent/folder_transfer.h"
+#include "workers/agent/checkpoint_store.h"
 #include "workers/agent/session.h"
 
 namespace anamnesis::agent {
 
 class UploadCommits {
  public:
-  UploadCommits(std::string output_directory, bool whole_model, FolderTransfer& transfer,
+  UploadCommits(std::string output_directory, bool whole_model, CheckpointStore& store,
                 Session& session);
-  ~UploadCommits();  // what is under way is given up
+  ~UploadCommits();  // a folder under way is given up
 
   // As Session::AskCommit. A folder that cannot be sent is answered as not granted.
   void Ask(const CommitQuestion& question, Session::OnCommitAnswer answer);
@@ -27,20 +28,26 @@ class UploadCommits {
 
  private:
   struct Item {
-    CommitQuestion question;
-    Session::OnCommitAnswer answer;
+    StagedFolder folder = {};
+    CommitQuestion question = {};
+    Session::OnCommitAnswer answer = {};
+    bool is_granted = false;  // what is older goes
+  };
+  struct Queue {  // an answer may come after this object is gone
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::deque<Item> items;
+    Status failure;
+    bool closing = false, sending = false;
   };
   void Run();
+  void Send(Item item);
 
   const std::string output_directory_;
   const bool whole_model_;
-  FolderTransfer& transfer_;
+  CheckpointStore& store_;
   Session& session_;
-  mutable std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Item> items_;
-  Status failure_;
-  bool closing_ = false;
+  const std::shared_ptr<Queue> queue_ = std::make_shared<Queue>();
   std::thread thread_;
 };
 

@@ -238,7 +238,8 @@ TEST(Loop, AnOldSessionsEndDoesNotDetachTheNewOne) {
   life.KillWorkers();
 }
 
-// A disk may take longer for a write than the lease is; by then workers have given their streams up.
+// A disk may take longer for a write than the lease is; by then workers have given their streams
+// up.
 TEST(Loop, AWorkerIsNotSilentWhileNobodyListens) {
   Ground ground;
   RunningLoop life(ground);

@@ -75,5 +75,23 @@ TEST(UpOptions, AUsageErrorIsTwoAndHelpIsZero) {
   EXPECT_EQ(exit_code, 0);
 }
 
+TEST(UpOptions, KeepCheckpointsWhereTheyAreTold) {
+  int exit_code = -1;
+  const auto shared = Parse({}, &exit_code);
+  ASSERT_TRUE(shared);
+  EXPECT_TRUE(!shared->upload_checkpoints && shared->checkpoint_store.empty());
+  const auto upload = Parse({"--checkpoints", "upload"}, &exit_code);
+  ASSERT_TRUE(upload);
+  EXPECT_TRUE(upload->upload_checkpoints && upload->checkpoint_store.empty());
+  const auto store = Parse({"--checkpoints", "s3://my-bucket/runs/"}, &exit_code);
+  ASSERT_TRUE(store);
+  EXPECT_FALSE(store->upload_checkpoints);
+  EXPECT_EQ(store->checkpoint_store, "s3://my-bucket/runs");
+  for (const char* wrong : {"nfs", "s3:", "s3://", "s3://KEY:SECRET@my-bucket/runs"}) {
+    EXPECT_FALSE(Parse({"--checkpoints", wrong}, &exit_code)) << wrong;
+    EXPECT_EQ(exit_code, 2);
+  }
+}
+
 }  // namespace
 }  // namespace anamnesis::coordinator
