@@ -2,6 +2,7 @@
 #include "common/process/spawn.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/syscall.h>
@@ -57,6 +58,30 @@ void SetAttributes(const SpawnOptions& options, posix_spawnattr_t* attributes) {
   ::posix_spawnattr_setflags(attributes, flags);
 }
 
+// A child inherits the affinity of the thread that spawns it: set for as long as that takes.
+class AffinityForChild {
+ public:
+  explicit AffinityForChild(const std::vector<int>& cpus) : is_set_(!cpus.empty()) {
+    if (!is_set_) return;
+    ::sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t wanted;
+    CPU_ZERO(&wanted);
+    for (const int cpu : cpus) CPU_SET(cpu, &wanted);
+    failed_ = ::sched_setaffinity(0, sizeof wanted, &wanted) != 0 ? errno : 0;
+  }
+  ~AffinityForChild() {
+    if (is_set_) ::sched_setaffinity(0, sizeof before_, &before_);
+  }
+  AffinityForChild(const AffinityForChild&) = delete;
+  AffinityForChild& operator=(const AffinityForChild&) = delete;
+  int error() const { return failed_; }
+
+ private:
+  const bool is_set_;
+  int failed_ = 0;
+  cpu_set_t before_{};
+};
+
 }  // namespace
 
 StatusOr<ChildProcess> ChildProcess::Spawn(const SpawnOptions& options) {
@@ -78,6 +103,11 @@ StatusOr<ChildProcess> ChildProcess::Spawn(const SpawnOptions& options) {
   }
   Attributes attributes;
   SetAttributes(options, &attributes.value);
+  const AffinityForChild affinity(options.cpus);
+  if (affinity.error() != 0) {
+    return InvalidArgument(options.argv.front(),
+                           ": cannot be kept on its CPUs: ", ErrnoText(affinity.error()));
+  }
   ChildProcess child;
   pid_t pid = -1;
   const int error =

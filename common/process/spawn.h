@@ -20,10 +20,11 @@ struct ExitState {
 struct SpawnOptions {
   std::vector<std::string> argv = {};         // argv[0] is the path of the program
   std::vector<std::string> environment = {};  // NAME=VALUE, the whole of it
-  std::string log_path = "";  // stdout and stderr are appended here; "" inherits both
-  int stdout_fd = -1;         // becomes standard output, instead of the log
-  int stderr_fd = -1;         // becomes standard error, instead of the log
-  int inherited_fd = -1;      // kept open under its number in the child
+  std::string log_path = "";   // stdout and stderr are appended here; "" inherits both
+  int stdout_fd = -1;          // becomes standard output, instead of the log
+  int stderr_fd = -1;          // becomes standard error, instead of the log
+  int inherited_fd = -1;       // kept open under its number in the child
+  std::vector<int> cpus = {};  // the child may run on these alone; empty: where we may
   bool own_process_group = true;
   bool own_session = false;  // no terminal of ours: survives its end
 };

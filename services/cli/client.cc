@@ -193,12 +193,46 @@ StatusOr<std::vector<v1::Checkpoint>> Client::ListCheckpoints(const std::string&
 }
 
 StatusOr<std::string> Client::ServerVersion() {
-  v1::GetClusterResponse response;
-  const grpc::Status status =
-      wire_->Once(wire_->cluster.get(), &v1::ClusterService::Stub::GetCluster,
-                  v1::GetClusterRequest(), &response);
-  if (!status.ok()) return wire_->Failure(status);
+  ANAM_ASSIGN_OR_RETURN(
+      const v1::GetClusterResponse response,
+      wire_->Call(wire_->cluster.get(), &v1::ClusterService::Stub::GetCluster, {}));
   return response.version();
+}
+
+StatusOr<std::vector<v1::Node>> Client::ListNodes() {
+  ANAM_ASSIGN_OR_RETURN(
+      const v1::GetClusterResponse response,
+      wire_->Call(wire_->cluster.get(), &v1::ClusterService::Stub::GetCluster, {}));
+  return std::vector<v1::Node>(response.nodes().begin(), response.nodes().end());
+}
+
+StatusOr<v1::Node> Client::CordonNode(const std::string& name, const std::string& message) {
+  v1::CordonNodeRequest request;
+  request.set_name(name);
+  request.set_message(message);
+  ANAM_ASSIGN_OR_RETURN(
+      v1::CordonNodeResponse response,
+      wire_->Call(wire_->cluster.get(), &v1::ClusterService::Stub::CordonNode, request));
+  return std::move(*response.mutable_node());
+}
+
+StatusOr<v1::Node> Client::DrainNode(const std::string& name, const std::string& message) {
+  v1::DrainNodeRequest request;
+  request.set_name(name);
+  request.set_message(message);
+  ANAM_ASSIGN_OR_RETURN(
+      v1::DrainNodeResponse response,
+      wire_->Call(wire_->cluster.get(), &v1::ClusterService::Stub::DrainNode, request));
+  return std::move(*response.mutable_node());
+}
+
+StatusOr<v1::Node> Client::UncordonNode(const std::string& name) {
+  v1::UncordonNodeRequest request;
+  request.set_name(name);
+  ANAM_ASSIGN_OR_RETURN(
+      v1::UncordonNodeResponse response,
+      wire_->Call(wire_->cluster.get(), &v1::ClusterService::Stub::UncordonNode, request));
+  return std::move(*response.mutable_node());
 }
 
 }  // namespace anamnesis::cli

@@ -19,6 +19,7 @@ class Checkpoint;
 class CreateJobRequest;
 class Job;
 class MetricPoint;
+class Node;
 class StreamLogsRequest;
 class StreamMetricsRequest;
 class WatchJobsResponse;
@@ -54,6 +55,11 @@ class Client {
   StatusOr<v1::Job> ResumeJob(const std::string& name);
   StatusOr<std::vector<v1::Checkpoint>> ListCheckpoints(const std::string& job);
   StatusOr<std::string> ServerVersion();
+  StatusOr<std::vector<v1::Node>> ListNodes();
+  // "" names the only node. kNotFound: there is no such one.
+  StatusOr<v1::Node> CordonNode(const std::string& name, const std::string& message);
+  StatusOr<v1::Node> DrainNode(const std::string& name, const std::string& message);
+  StatusOr<v1::Node> UncordonNode(const std::string& name);
 
   // OK when `finished` says so at the stream's end, or when `on_job` or `keep_going` gave false.
   // A job may be told again, unchanged, after a restart.

@@ -30,6 +30,8 @@ int RunResume(const std::vector<std::string>& words);
 int RunCheckpoint(const std::vector<std::string>& words);
 // down_command.cc
 int RunDown(const std::vector<std::string>& words);
+// node_command.cc
+int RunNode(const std::vector<std::string>& words);
 // pull_command.cc
 int RunPull(const std::vector<std::string>& words);
 // doctor_command.cc

@@ -27,6 +27,7 @@ constexpr std::string_view kAbout = "About";
 constexpr Verb kVerbs[] = {
     {"up", kService, "Start the coordinator and its launcher", nullptr, kCoordinator, false},
     {"down", kService, "End the coordinator; running jobs save and are parked", RunDown},
+    {"node", kService, "List nodes and their slots; keep jobs from one", RunNode},
     {"doctor", kService, "Look over this machine and say what to do", RunDoctor},
     {"submit", kJobs, "Submit a job", RunSubmit},
     {"list", kJobs, "List jobs", RunList},
@@ -67,8 +68,6 @@ constexpr Verb kVerbs[] = {
     {"ledger", "", ""},
     {"certs", "", ""},
     {"audit-log", "", ""},
-    {"node", "", ""},
-    {"drain", "", ""},
     {"queue", "", ""},
     {"completion", "", ""},
 };

@@ -7,10 +7,9 @@
 #include <charconv>
 
 #include "anamnesis/v1/checkpoint_service.grpc.pb.h"
-#include "anamnesis/v1/cluster_service.grpc.pb.h"
-#include "common/process/identity.h"
 #include "common/rpc/status.h"
 #include "services/coordinator/api_context.h"
+#include "services/coordinator/cluster_service.h"
 #include "services/coordinator/convert.h"
 #include "services/coordinator/job_service.h"
 
@@ -51,40 +50,6 @@ class CheckpointServiceImpl final : public v1::CheckpointService::Service {
       *out = ToProto((*job)->id, checkpoint);
       out->set_state(PathExists(checkpoint.path + "/manifest.json") ? v1::CHECKPOINT_STATE_COMMITTED
                                                                     : v1::CHECKPOINT_STATE_DELETED);
-    }
-    return grpc::Status::OK;
-  }
-
- private:
-  ApiContext& api_;
-};
-
-class ClusterServiceImpl final : public v1::ClusterService::Service {
- public:
-  explicit ClusterServiceImpl(ApiContext& api) : api_(api) {}
-
-  grpc::Status GetCluster(grpc::ServerContext* context, const v1::GetClusterRequest*,
-                          v1::GetClusterResponse* response) override {
-    if (const Status allowed = api_.Authorize(*context); !allowed.ok()) return rpc::ToGrpc(allowed);
-    const LoopOptions& options = api_.loop.options();
-    response->set_version(api_.options.version);
-    response->set_data_directory(options.data_directory);
-    v1::Node* node = response->add_nodes();
-    node->set_name("nodes/" + HostName());
-    node->set_device("cpu");
-    node->set_threads_per_slot(static_cast<int32_t>(options.threads_per_slot));
-    for (int64_t slot = 0; slot < options.core.num_slots; ++slot) {
-      node->add_slots()->set_index(static_cast<int32_t>(slot));
-    }
-    for (const JobSnapshot& job : api_.board.All()) {
-      for (const core::Attempt& attempt : job->attempts) {
-        if (!attempt.holds_slots) continue;
-        for (const int64_t slot : attempt.slots) {
-          if (slot < node->slots_size()) {
-            node->mutable_slots(static_cast<int>(slot))->set_job(NameOf(job->id));
-          }
-        }
-      }
     }
     return grpc::Status::OK;
   }

@@ -177,8 +177,7 @@ v1::Reason ToProto(core::Reason reason) { return Shift<v1::Reason>(reason); }
 
 core::Reason FromProto(v1::Reason reason) {
   const int value = static_cast<int>(reason) - 1;
-  if (value < 0 || value > static_cast<int>(core::Reason::kEngineCancelled))
-    return core::Reason::kInternal;
+  if (value < 0 || value > static_cast<int>(core::Reason::kDrained)) return core::Reason::kInternal;
   return static_cast<core::Reason>(value);
 }
 

@@ -21,6 +21,7 @@
 #include "services/coordinator/loop.h"
 #include "services/coordinator/make_launcher.h"
 #include "services/coordinator/servers.h"
+#include "services/coordinator/slot_watch.h"
 #include "services/coordinator/token.h"
 
 namespace anamnesis::coordinator {
@@ -78,8 +79,9 @@ Status NoteSelf(const UpOptions& options, const std::string& version, const Serv
 
 void Announce(const UpOptions& options, const std::string& version, const Servers& servers,
               const Token& token, const std::string& metrics) {
-  std::fprintf(stderr, "anamnesis %s serves at unix:%s/s: %lld slots x %lld threads\n",
+  std::fprintf(stderr, "anamnesis %s serves at unix:%s/s: %lld slots x %s%lld threads\n",
                version.c_str(), options.data_dir.c_str(), static_cast<long long>(options.slots),
+               options.device == "cuda" ? "1 GPU and " : "",
                static_cast<long long>(options.threads_per_slot));
   if (!servers.tcp_address().empty()) {
     std::fprintf(stderr, "  also at %s, %s\n", servers.tcp_address().c_str(),
@@ -130,8 +132,12 @@ struct Folder {
 
 }  // namespace
 
-Status RunCoordinator(const UpOptions& options, const std::string& version,
+Status RunCoordinator(const UpOptions& given, const std::string& version,
                       const std::function<void()>& on_ready) {
+  UpOptions options = given;
+  ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<devices::SlotDevices> gpus,
+                        OpenSlotDevices(&options));
+  ANAM_ASSIGN_OR_RETURN(std::vector<std::vector<int>> slot_cpus, CpusOfSlots(options));
   ANAM_ASSIGN_OR_RETURN(const FileDescriptor signals, CatchSignals());
   const FileDescriptor ended(::eventfd(0, EFD_CLOEXEC));
   if (!ended.valid()) return ResourceExhausted("eventfd: ", ErrnoText(errno));
@@ -160,7 +166,11 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
       .rank_interface = options.rank_interface,
       .upload_checkpoints = options.upload_checkpoints,
       .allow_hub = options.allow_hub,
-      .checkpoint_store = options.checkpoint_store};
+      .checkpoint_store = options.checkpoint_store,
+      .device = options.device,
+      .slot_gpus = gpus == nullptr ? std::vector<std::string>() : gpus->uuids(),
+      .pin_cpus = options.pin_cpus,
+      .slot_cpus = std::move(slot_cpus)};
   ANAM_ASSIGN_OR_RETURN(const std::unique_ptr<Loop> loop,
                         Loop::Create(loop_options, {*store, *launcher, board, sessions, telemetry,
                                                     log, Clock::System()}));
@@ -185,6 +195,8 @@ Status RunCoordinator(const UpOptions& options, const std::string& version,
   }
   log.Info("serving", {{"version", version}, {"slots", options.slots}});
   Announce(options, version, *servers, token, metrics);
+  std::optional<SlotWatch> slot_watch;  // ends before the loop is gone
+  if (gpus != nullptr) slot_watch.emplace(*gpus, *loop);
   std::thread loop_thread([&] {
     loop->Run();
     const uint64_t one = 1;

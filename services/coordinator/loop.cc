@@ -38,7 +38,8 @@ Loop::Loop(LoopOptions options, Parts parts, FileDescriptor event)
 
 Status Loop::Restore() {
   ANAM_ASSIGN_OR_RETURN(store::Loaded loaded, parts_.store.Load());
-  state_ = core::Restore(std::move(loaded.jobs), loaded.next_job_id, Now());
+  state_ =
+      core::Restore(std::move(loaded.jobs), loaded.next_job_id, std::move(loaded.cordon), Now());
   std::vector<launch::Known> known;
   for (const auto& [id, job] : state_.jobs) {
     parts_.board.Publish(std::make_shared<const core::Job>(job));
@@ -206,6 +207,7 @@ void Loop::Take(const Command& command, const core::Now& now, Pending* pending) 
 StatusOr<core::Outcome> Loop::Apply(const core::Event& event, const core::Now& now,
                                     Pending* pending) {
   ANAM_ASSIGN_OR_RETURN(core::Outcome outcome, core::Apply(&state_, event, now, options_.core));
+  if (outcome.cordon_changed) pending->batch.cordon = &state_.cordon;
   if (!outcome.job) return outcome;
   if (outcome.changed) pending->changed.insert(*outcome.job);
   for (const core::Transition& transition : outcome.transitions) {
@@ -317,7 +319,9 @@ void Loop::Undo(const Status& status, Pending* pending) {
     const bool parking = state_.parking;
     const absl::Duration park_time = state_.park_time;
     auto sessions = std::move(state_.sessions);
-    state_ = core::Restore(loaded->jobs, loaded->next_job_id, Now());
+    auto slot_faults = std::move(state_.slot_faults);
+    state_ = core::Restore(loaded->jobs, loaded->next_job_id, loaded->cordon, Now());
+    state_.slot_faults = std::move(slot_faults);
     state_.parking = parking;
     state_.park_time = park_time;
     for (auto& [key, session] : state_.sessions) {

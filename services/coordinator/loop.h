@@ -29,10 +29,14 @@ struct LoopOptions {
   core::Options core;
   int64_t threads_per_slot = 1;
   std::string data_directory;
-  std::string rank_interface;       // for what ranks of several nodes say to each other
-  bool upload_checkpoints = false;  // nodes have output folders of their own
-  bool allow_hub = true;            // jobs may fetch models
-  std::string checkpoint_store;     // s3://BUCKET/PREFIX; "" for none
+  std::string rank_interface;               // for what ranks of several nodes say to each other
+  bool upload_checkpoints = false;          // nodes have output folders of their own
+  bool allow_hub = true;                    // jobs may fetch models
+  std::string checkpoint_store;             // s3://BUCKET/PREFIX; "" for none
+  std::string device = "cpu";               // or cuda
+  std::vector<std::string> slot_gpus = {};  // UUIDs; none where an engine gives them
+  bool pin_cpus = false;                    // each rank stays on CPUs of its own
+  std::vector<std::vector<int>> slot_cpus = {};  // of this machine, with pin_cpus
 };
 
 // What a worker needs to know of an epoch.

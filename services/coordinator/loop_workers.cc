@@ -19,6 +19,15 @@ v1::Grant MakeGrant(const core::Job& job, const LoopOptions& options) {
     grant.set_checkpoint_store(
         Cat(options.checkpoint_store, "/jobs/", static_cast<int64_t>(job.id)));
   }
+  grant.set_device(options.device);
+  grant.set_pin_cpus(options.pin_cpus);
+  if (!options.slot_gpus.empty()) {
+    for (const int64_t slot : job.attempts.back().slots) {
+      // After a start with fewer slots: it runs already.
+      if (slot >= static_cast<int64_t>(options.slot_gpus.size())) break;
+      grant.add_gpus(options.slot_gpus[static_cast<size_t>(slot)]);
+    }
+  }
   const int64_t nodes = job.attempts.back().nodes;
   grant.set_nodes(static_cast<int32_t>(nodes));
   grant.set_ranks_per_node(
@@ -48,6 +57,12 @@ void Loop::Launch(core::JobId id) {
   const core::Job& job = *state_.Find(id);
   const core::Attempt& attempt = job.attempts.back();
   const int64_t ranks = job.resolved.ranks;
+  std::vector<std::vector<int>> rank_cpus;
+  if (!options_.slot_cpus.empty()) {
+    for (const int64_t slot : attempt.slots) {
+      rank_cpus.push_back(options_.slot_cpus[static_cast<size_t>(slot)]);
+    }
+  }
   parts_.launcher.Launch(
       {.job = id,
        .epoch = attempt.epoch,
@@ -58,7 +73,8 @@ void Loop::Launch(core::JobId id) {
        .ranks_per_node = attempt.nodes == 1 ? ranks : options_.core.ranks_per_node,
        .threads_per_rank = options_.threads_per_slot,
        .display_name = job.spec.display_name,
-       .project = job.spec.project});
+       .project = job.spec.project,
+       .rank_cpus = std::move(rank_cpus)});
 }
 
 void Loop::TellStop(core::JobId job, int64_t epoch, absl::Duration grace, bool leave) {

@@ -15,13 +15,6 @@ namespace {
 constexpr int kUsageError = 2;
 const CLI::Range kPositive(int64_t{1}, int64_t{4096});
 
-int64_t UsableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
 // What --checkpoints takes; CLI11 wants the complaint, or nothing.
 std::string CheckCheckpoints(const std::string& value) {
   if (value == "shared" || value == "upload") return "";
@@ -110,12 +103,20 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
       "Example:\n  anamnesis up --slots 2\n"
       "The first Ctrl-C lets running jobs save and parks them, the second kills them. Parked jobs "
       "go on with the next `anamnesis up`.");
-  std::optional<int64_t> slots;
   app.add_option("--data-dir", options.data_dir,
                  "State, shards and indexes (default: $XDG_STATE_HOME/anamnesis)")
       ->type_name("DIR");
-  app.add_option("--slots", slots, "Ranks that run here at the same time (default: cores)")
+  app.add_option("--slots", options.slots,
+                 "Ranks that run here at the same time (default: one for each GPU, or for each "
+                 "--threads-per-slot cores)")
       ->check(kPositive);
+  app.add_option("--device", options.device,
+                 "What a slot is: a GPU (cuda) or CPU threads; auto: GPUs where there are some and "
+                 "this installation can use them. With an engine: what its nodes give to a rank")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_flag("--pin-cpus", options.pin_cpus,
+               "Each rank stays on CPUs of its own; for a machine that does nothing else");
   app.add_option("--threads-per-slot", options.threads_per_slot, "CPU threads of a rank")
       ->check(kPositive);
   app.add_option("--root", options.roots,
@@ -158,7 +159,6 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
   if (checkpoints.starts_with("s3:")) options.checkpoint_store = checkpoints;
   while (options.checkpoint_store.ends_with('/')) options.checkpoint_store.pop_back();
   for (std::string& root : options.roots) root = Absolute(root);
-  options.slots = slots.value_or(std::max<int64_t>(1, UsableCores() / options.threads_per_slot));
   return options;
 }
 

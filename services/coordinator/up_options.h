@@ -12,12 +12,14 @@ namespace anamnesis::coordinator {
 
 struct UpOptions {
   std::string data_dir;  // absolute
-  int64_t slots = 1;
+  int64_t slots = 0;     // 0: what the machine has (slot_watch.h)
   int64_t threads_per_slot = 1;
   std::vector<std::string> roots;  // absolute
   std::string listen;              // HOST:PORT; "" for the Unix socket alone
   bool insecure = false;
   std::string token_file;
+  std::string device = "auto";      // cpu, cuda
+  bool pin_cpus = false;            // each rank stays on CPUs of its own
   std::string launcher = "local";   // slurm, kubernetes
   std::vector<std::string> engine;  // KEY=VALUE, of the launcher
   int64_t ranks_per_node = 0;       // 0: a gang is on one node

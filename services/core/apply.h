@@ -21,6 +21,7 @@ struct Outcome {
   // Of other jobs, which are to be stored again as well: those that were to follow the job.
   std::vector<std::pair<JobId, Transition>> consequences;
   std::optional<Checkpoint> checkpoint;  // newly committed
+  bool cordon_changed = false;           // the cordon is to be stored again
   // A report that was new: its metric row is stored too.
   bool new_report = false;
 };

@@ -45,6 +45,9 @@ Status Handle(Change* change, const Assign& event) {
     return FailedPrecondition(NameOf(job->id), " waits for ", NameOf(followed->id));
   }
   if (change->state.parking) return FailedPrecondition("the coordinator shuts down");
+  if (change->state.cordon && !(event.keep_worker && !change->state.cordon->drains)) {
+    return FailedPrecondition("the node is cordoned");
+  }
   Attempt attempt;
   Session session;
   attempt.epoch = static_cast<int64_t>(job->attempts.size()) + 1;
@@ -160,7 +163,7 @@ Status Handle(Change* change, const WorkerGone& event) {
   }
   EndAttempt(change, job, AttemptState::kLost, event.reason, event.message);
   ReleaseSlots(change, job);
-  if (change->state.parking) {
+  if (StopTime(change->state)) {
     // Killed because it did not stop in time, or ended beside that: no fault of the job.
     GoAfterStop(change, job, event.reason, kByCoordinator, event.message);
   } else {

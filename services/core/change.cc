@@ -146,7 +146,7 @@ void GoAfterFailure(Change* change, Job* job, Failure failure, const std::string
 void GoAfterStop(Change* change, Job* job, Reason unasked, const std::string& actor,
                  const std::string& message) {
   if (GoAsTold(change, job, actor, message)) return;
-  const Reason reason = change->state.parking ? Reason::kParked : unasked;
+  const Reason reason = StopTime(change->state) ? StopReason(change->state) : unasked;
   Go(change, job, JobState::kQueued, reason, actor, message);
 }
 

@@ -21,9 +21,11 @@ std::optional<StopOrder> FindStopOrder(const State& state, const Job& job, const
   if (job.stop_deadline) {
     order = {*job.stop_deadline - now.wall, Cat(NameOf(job.id), " is ", NameOf(job.state))};
   }
-  if (state.parking) {
-    const absl::Duration left = state.park_time + kParkGrace - now.monotonic;
-    if (!order || left < order->grace) order = {left, "the coordinator shuts down"};
+  if (const auto since = StopTime(state)) {
+    const absl::Duration left = *since + kParkGrace - now.monotonic;
+    if (!order || left < order->grace) {
+      order = {left, state.parking ? "the coordinator shuts down" : "the node is drained"};
+    }
   }
   return order;
 }
@@ -72,7 +74,7 @@ void ForEachMoment(const State& state, const Job& job, const Session& session, c
   if (job.stop_deadline) visit(*job.stop_deadline - now.wall);
   visit(LeaseEnd(session, options) - now.monotonic);
   if (job.active() != nullptr) {
-    if (state.parking) visit(state.park_time + kParkGrace - now.monotonic);
+    if (const auto since = StopTime(state)) visit(*since + kParkGrace - now.monotonic);
     return;
   }
   const absl::Duration leave = LeaveTime(state, job, session, options);

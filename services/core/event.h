@@ -85,6 +85,33 @@ struct ListensAgain {};
 // The coordinator shuts down: active jobs save, stop and become queued. Undone by a new start.
 struct Park {};
 
+// An operator's word; `drains` may be added to a cordon, and uncordon takes both away.
+struct CordonNode {
+  bool drains = false;
+  std::string actor;
+  std::string message;
+};
+struct UncordonNode {
+  std::string actor;
+};
+// What was seen on the devices of the slots; a slot that is not named has none to look at.
+struct SlotProcess {
+  int64_t pid = 0;
+  int64_t session = 0;  // session id: a worker's pid for its ranks; 0: not seen
+  std::string name = {};
+  int64_t memory_bytes = 0;
+};
+struct SlotSight {
+  int64_t slot = 0;
+  std::string device;  // "GPU 0 (NVIDIA H200)"
+  int64_t memory_bytes = 0, free_bytes = 0;
+  std::vector<SlotProcess> processes = {};
+  std::string fault = {};  // it cannot be looked at
+};
+struct SlotsSeen {
+  std::vector<SlotSight> slots;
+};
+
 // --- by workers; each names its epoch, a stale one is refused (kAborted, IsStaleEpoch)
 struct Attached {
   JobId job{};
@@ -169,8 +196,9 @@ struct Commit {
   std::string name = "checkpoint";
 };
 
-using Event = std::variant<Submit, Cancel, Pause, Resume, Assign, Launched, LaunchFailed,
-                           EngineWaits, EngineSeen, WorkerGone, LeaseExpired, ListensAgain, Park,
-                           Attached, Heard, Detached, Reported, Commit>;
+using Event =
+    std::variant<Submit, Cancel, Pause, Resume, Assign, Launched, LaunchFailed, EngineWaits,
+                 EngineSeen, WorkerGone, LeaseExpired, ListensAgain, Park, CordonNode, UncordonNode,
+                 SlotsSeen, Attached, Heard, Detached, Reported, Commit>;
 
 }  // namespace anamnesis::core

@@ -36,6 +36,9 @@ std::string WhoHolds(const State& state, size_t num_free, const Options& options
     const size_t count = state.Find(key.first)->attempts.back().slots.size();
     holders += Cat(holders.empty() ? "" : ", ", NameOf(key.first), " holds ", count);
   }
+  for (const auto& [slot, fault] : state.slot_faults) {
+    holders += Cat(holders.empty() ? "" : ", ", "slot ", slot, ": ", fault);
+  }
   const std::string free =
       Cat(num_free, " of ", options.num_slots, num_free == 1 ? " is free" : " are free");
   return holders.empty() ? free : Cat(free, " (", holders, ")");
@@ -54,6 +57,12 @@ std::string ExplainWaiting(const State& state, const Job& job, const Now& now,
   if (state.parking) return "the coordinator shuts down; the next one continues it";
   if (state.engine_fault) return Cat("the engine does not answer: ", *state.engine_fault);
   const PlacementPlan plan = PlanPlacement(state, now, options);
+  const bool keeps = state.FindSession(job) != nullptr;
+  if (state.cordon && !keeps) {
+    return Cat("the node is ", state.cordon->drains ? "drained" : "cordoned", " by ",
+               WithMessage(state.cordon->actor, state.cordon->message),
+               "; it starts after anamnesis node uncordon");
+  }
   if (std::any_of(plan.places.begin(), plan.places.end(),
                   [&](const Place& place) { return place.job == job.id; })) {
     return "its next attempt starts now";
@@ -80,7 +89,7 @@ std::string ExplainActive(const State& state, const Job& job, const Now& now,
   const Session& session = *state.FindSession(job);
   const absl::Duration lease_left = LeaseEnd(session, options) - now.monotonic;
   if (session.launching) {
-    if (job.stop_deadline || state.parking) return "its worker, not there yet, is told to end";
+    if (job.stop_deadline || StopTime(state)) return "its worker, not there yet, is told to end";
     if (!job.progress.phase.empty()) return Cat("waits in the engine: ", job.progress.phase);
     return Cat("waits for the worker of attempt ", job.attempts.back().epoch, ", ",
                InWords(lease_left), " more");
@@ -89,8 +98,9 @@ std::string ExplainActive(const State& state, const Job& job, const Now& now,
   std::string text;
   if (job.stop_deadline) {
     text = Cat("saves and stops; is killed in ", InWords(*job.stop_deadline - now.wall), " if not");
-  } else if (state.parking) {
-    text = "saves and stops, as the coordinator shuts down";
+  } else if (StopTime(state)) {
+    text = Cat("saves and stops, as the ",
+               state.parking ? "coordinator shuts down" : "node is drained");
   } else if (job.state == JobState::kRunning) {
     text = Cat("at step ", progress.step, " of ", progress.total_steps);
   } else {
@@ -115,7 +125,7 @@ std::string Explain(const State& state, JobId id, const Now& now, const Options&
       return ExplainWaiting(state, *job, now, options);
     case JobState::kRecovering:
       if (const absl::Duration left = RetryLeft(*job, now, options);
-          left > absl::ZeroDuration() && !state.parking) {
+          left > absl::ZeroDuration() && !state.parking && !state.cordon) {
         return WithMessage(Cat("the next attempt starts in ", InWords(left)), job->message);
       }
       return ExplainWaiting(state, *job, now, options);

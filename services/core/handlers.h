@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One handler for each event. A refusal has changed nothing. users.cc, attempts.cc, sessions.cc and
-// reports.cc hold them.
+// One handler for each event. A refusal has changed nothing. users.cc, attempts.cc, nodes.cc,
+// sessions.cc and reports.cc hold them.
 #pragma once
 
 #include "services/core/change.h"
@@ -21,6 +21,10 @@ Status Handle(Change* change, const WorkerGone& event);
 Status Handle(Change* change, const LeaseExpired& event);
 Status Handle(Change* change, const ListensAgain& event);
 Status Handle(Change* change, const Park& event);
+
+Status Handle(Change* change, const CordonNode& event);
+Status Handle(Change* change, const UncordonNode& event);
+Status Handle(Change* change, const SlotsSeen& event);
 
 Status Handle(Change* change, const Attached& event);
 Status Handle(Change* change, const Heard& event);

@@ -79,6 +79,7 @@ enum class Reason {
   kPreempted,
   kTimeLimit,
   kEngineCancelled,
+  kDrained,
 };
 
 // "queued", "user_cancelled", ...: for people, the store and metric labels.

@@ -17,7 +17,7 @@ constexpr std::array<const char*, 9> kAttemptStates = {
     "assigned",  "preparing", "rendezvous", "running", "draining",
     "succeeded", "failed",    "stopped",    "lost",
 };
-constexpr std::array<const char*, 27> kReasons = {
+constexpr std::array<const char*, 28> kReasons = {
     "submitted",
     "placed",
     "worker_attached",
@@ -45,10 +45,11 @@ constexpr std::array<const char*, 27> kReasons = {
     "preempted",
     "time_limit",
     "engine_cancelled",
+    "drained",
 };
 static_assert(kJobStates.size() == static_cast<size_t>(JobState::kRejected) + 1);
 static_assert(kAttemptStates.size() == static_cast<size_t>(AttemptState::kLost) + 1);
-static_assert(kReasons.size() == static_cast<size_t>(Reason::kEngineCancelled) + 1);
+static_assert(kReasons.size() == static_cast<size_t>(Reason::kDrained) + 1);
 
 template <typename Enum, size_t size>
 StatusOr<Enum> FromName(const std::array<const char*, size>& names, const std::string& name,

@@ -8,7 +8,7 @@ namespace anamnesis::core {
 namespace {
 
 bool IsWorkerKept(const State& state, const Job& job) {
-  return !state.parking && job.state == JobState::kRecovering &&
+  return !StopTime(state) && job.state == JobState::kRecovering &&
          job.attempts.back().state == AttemptState::kFailed;
 }
 
@@ -30,6 +30,7 @@ void PlanJob(const State& state, const Job& job, const Now& now, const Options& 
     }
     return;
   }
+  if (state.cordon) return;
   const int64_t ranks = job.resolved.ranks;
   if (plan->held_back || ranks > options.num_slots) return;
   if (ranks > static_cast<int64_t>(plan->free.size())) {
@@ -76,7 +77,7 @@ absl::Duration LeaveTime(const State& state, const Job& job, const Session& sess
   if (IsWorkerKept(state, job)) return LeaseEnd(session, options);
   const bool was_kept =
       job.state == JobState::kRecovering && job.attempts.back().state == AttemptState::kFailed;
-  return was_kept ? std::max(session.idle_since, state.park_time) : session.idle_since;
+  return was_kept ? std::max(session.idle_since, *StopTime(state)) : session.idle_since;
 }
 
 }  // namespace anamnesis::core

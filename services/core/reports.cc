@@ -152,7 +152,7 @@ void Take(Change* change, Job* job, const FailedReported& report) {
 }
 
 void Take(Change* change, Job* job, const StoppedReported& report) {
-  Reason reason = change->state.parking ? Reason::kParked : Reason::kStopped;
+  Reason reason = StopTime(change->state) ? StopReason(change->state) : Reason::kStopped;
   if (IsDraining(*job)) reason = job->reason;
   const std::string message =
       Cat(report.saved ? "saved" : "not saved", " at step ", report.last_step);

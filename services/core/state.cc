@@ -67,6 +67,16 @@ Session* State::FindSession(const Job& job) {
   return const_cast<Session*>(std::as_const(*this).FindSession(job));
 }
 
+std::optional<absl::Duration> StopTime(const State& state) {
+  const bool drains = state.cordon && state.cordon->drains;
+  if (state.parking && drains) return std::min(state.park_time, state.drain_time);
+  if (state.parking) return state.park_time;
+  if (drains) return state.drain_time;
+  return std::nullopt;
+}
+
+Reason StopReason(const State& state) { return state.parking ? Reason::kParked : Reason::kDrained; }
+
 QueuePlace PlaceOf(const Job& job) { return {job.spec.priority, job.id}; }
 
 std::optional<Followed> WaitsFor(const State& state, const Job& job) {
@@ -116,9 +126,12 @@ void Index(const Job& job, State* state) {
   }
 }
 
-State Restore(std::vector<Job> jobs, int64_t next_job_id, const Now& now) {
+State Restore(std::vector<Job> jobs, int64_t next_job_id, std::optional<Cordon> cordon,
+              const Now& now) {
   State state;
   state.next_job_id = next_job_id;
+  state.cordon = std::move(cordon);
+  state.drain_time = now.monotonic;
   for (Job& job : jobs) {
     const JobId id = job.id;
     if (!job.request_id.empty()) state.by_request_id[job.request_id] = id;
@@ -146,7 +159,7 @@ std::vector<int64_t> FreeSlots(const State& state, const Options& options) {
   }
   std::vector<int64_t> free;
   for (int64_t slot = 0; slot < options.num_slots; ++slot) {
-    if (!held[static_cast<size_t>(slot)]) free.push_back(slot);
+    if (!held[static_cast<size_t>(slot)] && !state.slot_faults.contains(slot)) free.push_back(slot);
   }
   return free;
 }

@@ -56,8 +56,17 @@ bool AreAllAttached(const Session& session);
 // Workers of a gang of so many ranks.
 int64_t NodesOf(int64_t ranks, const Options& options);
 
-// Between Park and the kill of what has not stopped by then.
+// Between Park, or the begin of a drain, and the kill of what has not stopped by then.
 inline constexpr absl::Duration kParkGrace = absl::Minutes(10);
+
+// Set by an operator, until it is taken away: nothing new is placed.
+struct Cordon {
+  bool drains = false;  // and what runs saves, stops and waits
+  std::string actor;
+  std::string message;  // why
+  absl::Time time;
+  bool operator==(const Cordon&) const = default;
+};
 
 // The order in which waiting jobs are placed: higher priority first, then in order of submission.
 struct QueuePlace {
@@ -87,6 +96,11 @@ struct State {
   std::optional<std::string> engine_fault = {};
   bool parking = false;
   absl::Duration park_time;  // monotonic, when parking began
+  // Durable, as jobs are.
+  std::optional<Cordon> cordon = {};
+  absl::Duration drain_time;  // monotonic, when a drain began, or the coordinator amid one
+  // Slots that no job may be placed on, as their devices were last seen: why not.
+  std::map<int64_t, std::string> slot_faults = {};
 
   const Job* Find(JobId id) const;
   Job* Find(JobId id);
@@ -94,6 +108,11 @@ struct State {
   const Session* FindSession(const Job& job) const;
   Session* FindSession(const Job& job);
 };
+
+// Since when (monotonic) all that runs is to save and stop; nothing while it may run.
+std::optional<absl::Duration> StopTime(const State& state);
+// The reason of an attempt that stopped so.
+Reason StopReason(const State& state);
 
 // Brings `queue`, `recovering`, `followers` and `by_output_dir` up to date with one job; the job
 // that it is to follow is there before.
@@ -113,9 +132,10 @@ Status CheckFollowed(JobId id, const Job* followed);
 
 // The state after a start from stored jobs: indices made; every attempt that holds slots has a full
 // lease from now on, in which its worker may come back.
-State Restore(std::vector<Job> jobs, int64_t next_job_id, const Now& now);
+State Restore(std::vector<Job> jobs, int64_t next_job_id, std::optional<Cordon> cordon,
+              const Now& now);
 
-// Slots that no attempt holds, ascending.
+// Slots that no attempt holds and whose devices are free, ascending.
 std::vector<int64_t> FreeSlots(const State& state, const Options& options);
 
 }  // namespace anamnesis::core

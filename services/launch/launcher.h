@@ -25,6 +25,7 @@ struct LaunchRequest {
   int64_t ranks_per_node = 1;
   int64_t threads_per_rank = 1;
   std::string display_name, project;
+  std::vector<std::vector<int>> rank_cpus = {};  // by rank; empty: not pinned
 };
 
 // An attempt that may still run, as it was recorded.

@@ -70,6 +70,12 @@ StatusOr<WatchedProcess> LocalLauncher::Spawn(const LaunchRequest& request, int6
     spawn.argv.insert(spawn.argv.end(), {"--node", std::to_string(node)});
     spawn.log_path += Cat("-", node);
   }
+  for (int64_t rank = node * request.ranks_per_node;
+       rank < std::min(request.ranks, (node + 1) * request.ranks_per_node); ++rank) {
+    if (request.rank_cpus.empty()) break;
+    const std::vector<int>& cpus = request.rank_cpus[static_cast<size_t>(rank)];
+    spawn.cpus.insert(spawn.cpus.end(), cpus.begin(), cpus.end());
+  }
   for (char** entry = environ; *entry != nullptr; ++entry) spawn.environment.emplace_back(*entry);
   spawn.environment.push_back("ANAMNESIS_WORKER_TOKEN=" + request.token);
   ANAM_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Spawn(spawn));

@@ -92,6 +92,8 @@ constexpr const char* kSteps[] = {
     "UPDATE jobs SET body = json_set(body, '$.attempts', (SELECT"
     " json_group_array(json_insert(json(value), '$.nodes', 1, '$.worker.handle', ''))"
     " FROM json_each(body, '$.attempts'))) WHERE json_valid(body);",
+    "CREATE TABLE cordon(id INTEGER PRIMARY KEY CHECK(id = 1), drains INTEGER NOT NULL,"
+    " actor TEXT NOT NULL, message TEXT NOT NULL, time_us INTEGER NOT NULL) STRICT;",
 };
 constexpr int64_t kVersion = 1 + static_cast<int64_t>(std::size(kSteps));
 

@@ -38,12 +38,17 @@ constexpr char kPutPoint[] =
     " ON CONFLICT(job, epoch, step) DO UPDATE SET row = excluded.row,"
     " time_us = excluded.time_us, metrics = json_patch(metrics, excluded.metrics)";
 
+constexpr char kPutCordon[] =
+    "INSERT OR REPLACE INTO cordon(id, drains, actor, message, time_us) VALUES(1, ?1, ?2, ?3, ?4)";
+constexpr char kRemoveCordon[] = "DELETE FROM cordon";
+
 // --- loading, and the reader's statements
 
 constexpr char kLoadJobs[] =
     "SELECT id, body, job_specs.job IS NOT NULL, task, config_name, config_yaml, overrides,"
     " working_directory, resolved_json"
     " FROM jobs LEFT JOIN job_specs ON job_specs.job = jobs.id ORDER BY id";
+constexpr char kLoadCordon[] = "SELECT drains, actor, message, time_us FROM cordon";
 constexpr char kTransitions[] =
     "SELECT time_us, from_state, to_state, reason, actor, epoch, message, number"
     " FROM transitions WHERE job = ?1 ORDER BY number";
@@ -81,8 +86,8 @@ struct Store::Connections {
   Database writer;
   Statement begin, commit, rollback;
   Statement put_job, has_spec, put_spec, raise_next_job_id;
-  Statement put_transition, put_checkpoint, put_point;
-  Statement load_jobs;
+  Statement put_transition, put_checkpoint, put_point, put_cordon, remove_cordon;
+  Statement load_jobs, load_cordon;
 
   std::mutex reader_mutex;  // guards what follows
   Database reader;
@@ -109,7 +114,10 @@ Status Store::Connections::Prepare() {
                              {&writer, &put_transition, kPutTransition},
                              {&writer, &put_checkpoint, kPutCheckpoint},
                              {&writer, &put_point, kPutPoint},
+                             {&writer, &put_cordon, kPutCordon},
+                             {&writer, &remove_cordon, kRemoveCordon},
                              {&writer, &load_jobs, kLoadJobs},
+                             {&writer, &load_cordon, kLoadCordon},
                              {&reader, &transitions, kTransitions},
                              {&reader, &checkpoints, kCheckpoints},
                              {&reader, &points, kPoints}}) {
@@ -158,7 +166,11 @@ Status Store::Connections::PutRows(const Batch& batch) {
     ANAM_RETURN_IF_ERROR(put_point.Run(NumberOf(id), point.epoch, point.step, MicrosOf(point.time),
                                        MetricsToJson(point.values)));
   }
-  return absl::OkStatus();
+  if (batch.cordon == nullptr) return absl::OkStatus();
+  if (!batch.cordon->has_value()) return remove_cordon.Run();
+  const core::Cordon& cordon = **batch.cordon;
+  return put_cordon.Run(static_cast<int64_t>(cordon.drains), cordon.actor, cordon.message,
+                        MicrosOf(cordon.time));
 }
 
 Store::Store(std::unique_ptr<Connections> connections) : connections_(std::move(connections)) {}
@@ -180,6 +192,13 @@ StatusOr<Loaded> Store::Load() {
       [&](const Row& row) { return ReadJob(all.path, row, &loaded.jobs.emplace_back()); }));
   ANAM_ASSIGN_OR_RETURN(loaded.next_job_id,
                         all.writer.QueryInt("SELECT value FROM meta WHERE key = 'next_job_id'"));
+  ANAM_RETURN_IF_ERROR(all.load_cordon.Query([&](const Row& row) {
+    loaded.cordon = core::Cordon{.drains = row.Int(0) != 0,
+                                 .actor = row.Text(1),
+                                 .message = row.Text(2),
+                                 .time = TimeOf(row.Int(3))};
+    return absl::OkStatus();
+  }));
   const int64_t last = loaded.jobs.empty() ? 0 : NumberOf(loaded.jobs.back().id);
   if (loaded.next_job_id <= last) {
     return DataLoss(all.path, ": meta: next_job_id ", loaded.next_job_id, ", expected above ",

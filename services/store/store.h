@@ -8,13 +8,14 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "common/base/status.h"
-#include "services/core/job.h"
+#include "services/core/state.h"
 
 namespace anamnesis::store {
 
@@ -33,14 +34,17 @@ struct Batch {
   std::vector<std::pair<core::JobId, core::Transition>> transitions;
   std::vector<std::pair<core::JobId, core::Checkpoint>> checkpoints;  // of one step and epoch: last
   std::vector<std::pair<core::JobId, MetricPoint>> points;  // of one step and epoch: merged
+  const std::optional<core::Cordon>* cordon = nullptr;      // as it is now; nullptr: unchanged
   bool empty() const {
-    return jobs.empty() && transitions.empty() && checkpoints.empty() && points.empty();
+    return jobs.empty() && transitions.empty() && checkpoints.empty() && points.empty() &&
+           cordon == nullptr;
   }
 };
 
 struct Loaded {
   std::vector<core::Job> jobs;  // by id
   int64_t next_job_id = 1;      // above every id that was ever stored
+  std::optional<core::Cordon> cordon = {};
 };
 
 class Store {

@@ -104,6 +104,12 @@ bool CoreStage::RunByCoordinator(const std::string& name, const Command& command
     } else {
       ExpireAll();
     }
+  } else if (name == "cordon" || name == "drain") {
+    Apply(core::CordonNode{name == "drain", "user:ann", command.Value("message")});
+  } else if (name == "uncordon") {
+    Apply(core::UncordonNode{"user:ann"});
+  } else if (name == "device") {
+    SeeDevice(command);
   } else if (name == "listens_again") {
     Apply(core::ListensAgain{});
   } else if (name == "park") {
@@ -183,7 +189,7 @@ bool CoreStage::RunOnStage(const std::string& name, const Command& command) {
   } else if (name == "restart") {
     std::vector<core::Job> jobs;
     for (const auto& [id, job] : state_.jobs) jobs.push_back(job);
-    state_ = core::Restore(std::move(jobs), state_.next_job_id, now_);
+    state_ = core::Restore(std::move(jobs), state_.next_job_id, state_.cordon, now_);
   } else if (name == "explain") {
     Print(Cat("explain ", command.Word(1), ": ",
               core::Explain(state_, JobOf(command), now_, options_)));
@@ -204,6 +210,23 @@ void CoreStage::SetOptions(const Command& command) {
     if (key == "retry_base") options_.retry_base = DurationOf(value);
     if (key == "retry_limit") options_.retry_limit = DurationOf(value);
   }
+}
+
+// device SLOT [free=GiB] [pid= session= name= uses=GiB]: of 80 GiB; the other slots' are not looked
+// at.
+void CoreStage::SeeDevice(const Command& command) {
+  constexpr int64_t kGibibyte = int64_t{1} << 30;
+  core::SlotSight sight{.slot = Int(command.Word(1)),
+                        .device = "GPU " + command.Word(1),
+                        .memory_bytes = 80 * kGibibyte,
+                        .free_bytes = command.Number("free", 80) * kGibibyte};
+  if (const int64_t pid = command.Number("pid", 0); pid != 0) {
+    sight.processes.push_back({.pid = pid,
+                               .session = command.Number("session", 0),
+                               .name = command.Value("name"),
+                               .memory_bytes = command.Number("uses", 0) * kGibibyte});
+  }
+  Apply(core::SlotsSeen{{sight}});
 }
 
 void CoreStage::Submit(const Command& command) {

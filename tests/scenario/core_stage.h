@@ -29,6 +29,7 @@ class CoreStage {
 
   void SetOptions(const Command& command);
   void Submit(const Command& command);
+  void SeeDevice(const Command& command);
   void PlaceAll();
   void ExpireAll();
   void Launch(core::JobId job);

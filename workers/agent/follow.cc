@@ -17,6 +17,7 @@
 #include "workers/agent/machine.h"
 #include "workers/agent/rank_host.h"
 #include "workers/agent/relay_inbox.h"
+#include "workers/agent/seats.h"
 
 namespace anamnesis::agent {
 namespace {
@@ -84,7 +85,7 @@ Status Follow(SessionOptions options) {
     RankHost host({.rank_program = rank_program,
                    .folder = folder,
                    .refusal = AddContext(Prepare(*grant, job_id), Cat("node ", node)),
-                   .rank_interface = grant->rank_interface(),
+                   .seats = SeatsOf(*grant, ShareOfThisProcess()),
                    .send = [&](v1::Relay relay) { session.Relay(kLead, std::move(relay)); }});
     v1::Relay ready;
     ready.mutable_ready();

@@ -6,6 +6,7 @@
 #include <cerrno>
 
 #include "common/io/file.h"
+#include "workers/agent/seats.h"
 
 namespace anamnesis::agent {
 
@@ -29,7 +30,8 @@ StatusOr<RunOptions> OptionsOf(const v1::Grant& grant, const std::string& job_id
   options.allow_hub = grant.allow_hub();
   options.service = ServiceRun{.run_id = grant.run_id(),
                                .epoch = static_cast<uint64_t>(grant.epoch()),
-                               .rank_interface = grant.rank_interface()};
+                               .rank_interface = grant.rank_interface(),
+                               .seats = SeatsOf(grant, ShareOfThisProcess())};
   return options;
 }
 

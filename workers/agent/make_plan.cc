@@ -77,6 +77,7 @@ contract::TrainPlan MakePlan(const PlanInput& input) {
   plan.gang.num_ranks = static_cast<int>(input.sizing.ranks);
   plan.gang.threads = static_cast<int>(input.sizing.threads);
   plan.gang.interface = input.rank_interface;
+  plan.gang.device = input.on_gpus ? "cuda" : "cpu";
   plan.model = input.model.plan;
   plan.lora = MakeLoraPlan(input.config.lora);
   plan.classifier = MakeClassifierPlan(input);

@@ -24,6 +24,7 @@ struct PlanInput {
   std::string resume_checkpoint;
   int64_t steps_executed_before = 0;
   std::string rank_interface;
+  bool on_gpus = false;
 };
 
 // The plan of rank 0; the others differ in gang.rank alone.

@@ -70,14 +70,17 @@ StatusOr<RankHost::Rank> RankHost::Spawn(const v1::StartRank& start,
     log_path = Cat(options_.folder, "/", log.filename().string());
   }
   ::unlink(log_path.c_str());
-  SpawnOptions spawn{
-      .argv = {options_.rank_program, plan_path, "--channel-fd", std::to_string(theirs.get())},
-      .environment = gang::RankEnvironment(start.threads()),
-      .log_path = log_path,
-      .inherited_fd = theirs.get()};
-  if (!options_.rank_interface.empty()) {
-    spawn.environment.push_back("NCCL_SOCKET_IFNAME=" + options_.rank_interface);
+  gang::RankSeat seat;
+  if (start.rank() >= 0 && static_cast<size_t>(start.rank()) < options_.seats.size()) {
+    seat = options_.seats[static_cast<size_t>(start.rank())];
   }
+  seat.threads = start.threads();
+  const SpawnOptions spawn{
+      .argv = {options_.rank_program, plan_path, "--channel-fd", std::to_string(theirs.get())},
+      .environment = gang::RankEnvironment(seat),
+      .log_path = log_path,
+      .inherited_fd = theirs.get(),
+      .cpus = seat.cpus};
   ANAM_ASSIGN_OR_RETURN(ChildProcess process, ChildProcess::Spawn(spawn));
   return Rank{std::move(process), std::move(ours), ""};
 }

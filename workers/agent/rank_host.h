@@ -13,6 +13,7 @@
 
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/process/spawn.h"
+#include "workers/gang/rank_environment.h"
 
 namespace anamnesis::agent {
 
@@ -20,7 +21,7 @@ struct RankHostOptions {
   std::string rank_program;
   std::string folder;  // of this worker, for plans, and for logs where the gang's is not here
   Status refusal;      // why no rank can run here
-  std::string rank_interface;                 // of the network; "" for none
+  std::vector<gang::RankSeat> seats;          // by the number of the rank
   std::function<void(v1::Relay relay)> send;  // to the leading worker
 };
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/config/job_config.h"
+#include "workers/gang/rank_environment.h"
 
 namespace anamnesis::agent {
 
@@ -17,6 +18,7 @@ struct ServiceRun {
   uint64_t epoch = 1;
   bool holds_folder = false;   // the worker has the output folder's lock from the epoch before
   std::string rank_interface;  // of a gang of several nodes
+  std::vector<gang::RankSeat> seats = {};  // by rank
 };
 
 struct RunOptions {

@@ -21,15 +21,13 @@ gang::GangOptions MakeGang(const RunOptions& options, const Checked& checked,
   for (size_t rank = 0; rank < plans.size(); ++rank) {
     const std::string log = Cat(attempt.output.marker, "/rank-", rank, ".log");
     ::unlink(log.c_str());
-    gang.ranks.push_back(
-        {.argv = {checked.rank_program, plans[rank]},
-         .environment = gang::RankEnvironment(static_cast<int>(checked.sizing.threads)),
-         .log_path = log});
-  }
-  if (options.service && !options.service->rank_interface.empty()) {
-    for (SpawnOptions& rank : gang.ranks) {
-      rank.environment.push_back("NCCL_SOCKET_IFNAME=" + options.service->rank_interface);
-    }
+    const gang::RankSeat seat =
+        options.service ? options.service->seats[rank]
+                        : gang::RankSeat{.threads = static_cast<int>(checked.sizing.threads)};
+    gang.ranks.push_back({.argv = {checked.rank_program, plans[rank]},
+                          .environment = gang::RankEnvironment(seat),
+                          .log_path = log,
+                          .cpus = seat.cpus});
   }
   gang.stall.floor = absl::Seconds(options.stall_seconds);
   return gang;
@@ -72,7 +70,8 @@ Status Train(const RunOptions& options, const Checked& checked, const Attempt& a
                         .output_directory = attempt.output.directory,
                         .resume_checkpoint = attempt.checkpoint,
                         .steps_executed_before = attempt.executed_before,
-                        .rank_interface = options.service ? options.service->rank_interface : ""};
+                        .rank_interface = options.service ? options.service->rank_interface : "",
+                        .on_gpus = options.service && !options.service->seats[0].gpu.empty()};
   ANAM_ASSIGN_OR_RETURN(const std::vector<std::string> plans, WritePlans(MakePlan(input), marker));
   Announce(checked, attempt);
   const Sizing& sizing = checked.sizing;

@@ -37,16 +37,19 @@ bool IsAllowed(std::string_view name) {
 
 }  // namespace
 
-std::vector<std::string> RankEnvironment(int threads) {
+std::vector<std::string> RankEnvironment(const RankSeat& seat) {
   std::vector<std::string> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view text = *entry;
     const std::string_view name = text.substr(0, text.find('='));
     if (name == "OMP_NUM_THREADS" || name == "OMP_WAIT_POLICY" || !IsAllowed(name)) continue;
+    if (name == "CUDA_VISIBLE_DEVICES" && !seat.gpu.empty()) continue;
     environment.emplace_back(text);
   }
-  environment.push_back(Cat("OMP_NUM_THREADS=", threads));
+  environment.push_back(Cat("OMP_NUM_THREADS=", seat.threads));
   environment.push_back("OMP_WAIT_POLICY=passive");
+  if (!seat.gpu.empty()) environment.push_back("CUDA_VISIBLE_DEVICES=" + seat.gpu);
+  if (!seat.interface.empty()) environment.push_back("NCCL_SOCKET_IFNAME=" + seat.interface);
   // A row's logits are tens of MB: by default glibc maps and unmaps them each time, and a third of
   // the CPU time goes into page faults. From the heap, never trimmed and in huge pages, it is a
   // fiftieth; peak memory and bits stay the same.

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,6 +31,25 @@ TEST(ChildProcess, TellsExitCodeAndSignalApart) {
   StatusOr<ChildProcess> dies = ChildProcess::Spawn(MakeShell("kill -9 $$"));
   ASSERT_TRUE(dies.ok());
   EXPECT_EQ(dies->Wait().signal, SIGKILL);
+}
+
+TEST(ChildProcess, StaysOnItsCpus) {
+  cpu_set_t ours;
+  ASSERT_EQ(::sched_getaffinity(0, sizeof ours, &ours), 0);
+  int last = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &ours)) last = cpu;
+  }
+  const std::string wanted =
+      Cat("grep -q '^Cpus_allowed_list:[[:space:]]*", last, "$' /proc/self/status");
+  auto child = ChildProcess::Spawn({.argv = {"/bin/sh", "-c", wanted}, .cpus = {last}});
+  ASSERT_TRUE(child.ok()) << child.status();
+  EXPECT_EQ(child->Wait().exit_code, 0);
+  cpu_set_t now;
+  ::sched_getaffinity(0, sizeof now, &now);
+  EXPECT_TRUE(CPU_EQUAL(&ours, &now)) << "its parent stays where it was";
+  EXPECT_EQ(ChildProcess::Spawn({.argv = {"/bin/true"}, .cpus = {CPU_SETSIZE - 1}}).status().code(),
+            absl::StatusCode::kInvalidArgument);
 }
 
 TEST(ChildProcess, MakesItsPidfdReadableAtTheEnd) {

@@ -233,7 +233,7 @@ TEST(Loop, AnOldSessionsEndDoesNotDetachTheNewOne) {
   life.Look([](const core::State* state) {
     EXPECT_TRUE(state->FindSession(*state->Find(kFirst))->attached);
   });
-  ground.clock.Advance(absl::Milliseconds(6001));  // its lease runs out; then it is killed
+  life.Pass(ground.clock, 6);  // its lease runs out; then it is killed
   ASSERT_NE(life.WaitForState(kFirst, JobState::kRecovering), nullptr);
   life.KillWorkers();
 }
@@ -254,7 +254,7 @@ TEST(Loop, AWorkerIsNotSilentWhileNobodyListens) {
   life.Look([](const core::State* state) {
     EXPECT_EQ(state->Find(kFirst)->state, JobState::kPreparing);
   });
-  ground.clock.Advance(absl::Milliseconds(6001));  // nothing held it up: the worker is silent
+  life.Pass(ground.clock, 6);  // nothing held it up: the worker is silent
   ASSERT_NE(life.WaitForState(kFirst, JobState::kRecovering), nullptr);
   life.KillWorkers();
 }

@@ -89,6 +89,14 @@ class RunningLoop {
     done.get_future().get();
   }
 
+  // Time goes by for a loop that nothing holds up: in steps that are shorter than a heartbeat.
+  void Pass(FakeClock& clock, int64_t seconds) {
+    for (int64_t i = 0; i < seconds; ++i) {
+      clock.Advance(absl::Seconds(1));
+      Look([](const core::State*) {});
+    }
+  }
+
   // The job once it is as wanted; the loop is rung again and again, as its clock stands.
   template <typename Wanted>
   JobSnapshot WaitFor(core::JobId id, Wanted wanted) {

@@ -58,7 +58,7 @@ TEST(Restore, MakesWhatApplyKeeps) {
   std::vector<Job> jobs;
   for (const auto& [id, job] : picture.state.jobs) jobs.push_back(job);
 
-  const State restored = Restore(jobs, 1, picture.now);
+  const State restored = Restore(jobs, 1, std::nullopt, picture.now);
   EXPECT_EQ(restored.next_job_id, picture.state.next_job_id);
   EXPECT_EQ(restored.by_request_id, picture.state.by_request_id);
   EXPECT_EQ(restored.by_output_dir, picture.state.by_output_dir);

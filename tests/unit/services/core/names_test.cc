@@ -24,7 +24,7 @@ void ExpectRoundTrip(Enum last, FromName from_name) {
 TEST(Names, LeadBackToTheirValues) {
   ExpectRoundTrip(JobState::kRejected, JobStateFromName);
   ExpectRoundTrip(AttemptState::kLost, AttemptStateFromName);
-  ExpectRoundTrip(Reason::kEngineCancelled, ReasonFromName);
+  ExpectRoundTrip(Reason::kDrained, ReasonFromName);
 }
 
 TEST(Names, AreThoseThatUsersRead) {

@@ -278,7 +278,19 @@ void RandomWorld::CarryOutSome(double probability) {
 void RandomWorld::Restart() {
   std::vector<Job> jobs;
   for (const auto& [id, job] : state_.jobs) jobs.push_back(job);
-  state_ = Restore(std::move(jobs), state_.next_job_id, now_);
+  state_ = Restore(std::move(jobs), state_.next_job_id, state_.cordon, now_);
+}
+
+void RandomWorld::HappenToNode() {
+  if (Chance(0.5)) {
+    Do(UncordonNode{"user:ann"});
+  } else if (Chance(0.5)) {
+    Do(CordonNode{Chance(0.5), "user:ann", "repair"});
+  } else {
+    SlotSight sight{.slot = Draw(4), .device = "GPU", .memory_bytes = 100, .free_bytes = 100};
+    if (Chance(0.5)) sight.processes.push_back({.pid = 9, .session = 100 + Draw(100)});
+    Do(SlotsSeen{{sight}});
+  }
 }
 
 void RandomWorld::Happen() {
@@ -291,6 +303,8 @@ void RandomWorld::Happen() {
     now_.monotonic += step;
   } else if (kind < 41) {
     Chance(0.8) ? Restart() : static_cast<void>(Do(Park{}));
+  } else if (kind < 42) {
+    HappenToNode();
   } else if (const JobId id = AnyJob(); kind < 75 && state_.Find(id) != nullptr) {
     Work(*state_.Find(id));
   } else {
@@ -351,6 +365,8 @@ void RandomWorld::Work(const Job& job) {
 
 bool RandomWorld::WorkInPeace(int64_t max_rounds) {
   Restart();  // ends a parking
+  Do(UncordonNode{});
+  Do(SlotsSeen{});
   for (int64_t round = 0; round < max_rounds; ++round) {
     bool done = true;
     for (int64_t id = 1; id < state_.next_job_id; ++id) {

@@ -44,6 +44,7 @@ class RandomWorld {
   void CarryOutSome(double probability);
   void Work(const Job& job);
   void Restart();
+  void HappenToNode();
   void CheckSlotsByHand() const;
   void CheckFollowing(const Job& job) const;
   void CheckHistory(const Event& event, const Outcome& outcome);

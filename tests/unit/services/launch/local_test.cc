@@ -24,8 +24,10 @@ class LocalLauncherTest : public ::testing::Test {
     while (launcher_->busy()) Wait(*launcher_);
   }
 
-  std::unique_ptr<LocalLauncher> Make(const std::string& script) const {
-    const std::string program = folder_.Write("worker", "#!/bin/sh\n" + script);
+  std::unique_ptr<LocalLauncher> Make(const std::string& script) {
+    // A file of its own: a shell may be about to read the one before.
+    const std::string program =
+        folder_.Write(Cat("worker-", ++num_scripts_), "#!/bin/sh\n" + script);
     ::chmod(program.c_str(), 0700);
     return *LocalLauncher::Create({.worker_program = program, .data_directory = folder_.path()});
   }
@@ -65,6 +67,7 @@ class LocalLauncherTest : public ::testing::Test {
   }
 
   TemporaryFolder folder_;
+  int num_scripts_ = 0;
   // Stays until it is ended.
   std::unique_ptr<LocalLauncher> launcher_ = Make("echo \"$@\"\nexec sleep 1000\n");
 };

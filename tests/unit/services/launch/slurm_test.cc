@@ -34,12 +34,14 @@ class SlurmLauncherTest : public ::testing::Test {
     ::setenv("PATH", (folder_.File("bin") + ":/usr/bin:/bin").c_str(), 1);
   }
 
+  // Renamed into place, as the queue below: the launcher may be reading the one before.
   void Program(const std::string& name, const std::string& script) {
     ::mkdir(folder_.File("bin").c_str(), 0700);
-    const std::string path = folder_.Write("bin/" + name, "#!/bin/sh\n" + script + "\n");
-    ::chmod(path.c_str(), 0700);
+    const std::string fresh = folder_.Write("bin/new", "#!/bin/sh\n" + script + "\n");
+    ::chmod(fresh.c_str(), 0700);
+    ::rename(fresh.c_str(), folder_.File("bin/" + name).c_str());
   }
-  // As squeue prints it. Renamed into place: the launcher may be reading it.
+  // As squeue prints it.
   void Queue(const std::string& lines) {
     folder_.Write("queue.new", lines);
     ::rename(folder_.File("queue.new").c_str(), folder_.File("queue").c_str());
@@ -244,11 +246,12 @@ TEST_F(SlurmLauncherTest, SaysThatSlurmIsNotHere) {
 }
 
 TEST_F(SlurmLauncherTest, EndsWhileAProgramHangs) {
-  Program("squeue", "sleep 1000");
   Start();
   launcher_->Reconcile({});
   Launch();
   Next<core::Launched>();
+  Program("squeue", Cat("touch ", folder_.File("hangs"), "; sleep 1000"));
+  while (!PathExists(folder_.File("hangs"))) std::this_thread::yield();
   launcher_.reset();  // within the test's time
 }
 

@@ -101,6 +101,7 @@ TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
       "UPDATE jobs SET body = json_set(body, '$.attempts', (SELECT json_group_array("
       "json_remove(json(value), '$.nodes', '$.worker.handle')) FROM json_each(body, "
       "'$.attempts')));"
+      "DROP TABLE cordon;"
       "PRAGMA user_version = 1");
   for (int i = 0; i < 2; ++i) {
     Reopen();
@@ -110,9 +111,26 @@ TEST_F(StoreTest, AStoreOfVersion1IsBroughtUpToDate) {
   }
   Put(FullJob());
   Execute("PRAGMA user_version = 0");
-  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 4"));
+  EXPECT_THAT(MessageOf(Store::Open(path_).status()), HasSubstr("version 0, expected 1 to 5"));
   Execute("PRAGMA user_version = 99");
   EXPECT_EQ(Store::Open(path_).status().code(), absl::StatusCode::kFailedPrecondition);
+}
+
+TEST_F(StoreTest, ACordonStaysUntilItIsTakenAway) {
+  std::optional<core::Cordon> cordon = core::Cordon{.drains = true,
+                                                    .actor = "user:ann",
+                                                    .message = "new GPU",
+                                                    .time = absl::FromUnixSeconds(1'790'000'000)};
+  Batch batch;
+  batch.cordon = &cordon;
+  for (const auto& expected : {cordon, std::optional<core::Cordon>()}) {
+    cordon = expected;
+    ASSERT_TRUE(store_->Write(batch).ok());
+    Reopen();
+    const StatusOr<Loaded> loaded = store_->Load();
+    ASSERT_TRUE(loaded.ok()) << loaded.status();
+    EXPECT_EQ(loaded->cordon, expected);
+  }
 }
 
 TEST_F(StoreTest, ARewriteChangesTheJobAndNotItsSpec) {

@@ -45,7 +45,7 @@ class OtherNode {
       RankHost host({.rank_program = program,
                      .folder = folder,
                      .refusal = absl::OkStatus(),
-                     .rank_interface = "",
+                     .seats = {},
                      .send = [this](v1::Relay relay) { Send(std::move(relay)); }});
       v1::Relay ready;
       ready.mutable_ready();
@@ -111,7 +111,7 @@ class RemoteRanksTest : public ::testing::Test {
     for (const auto& [number, script] : {std::pair{0, here}, std::pair{1, there}}) {
       const std::string plan = folder_.Write(Cat("plan-", number), Cat(number, " ", script, "\n"));
       gang.ranks.push_back({.argv = {program_, plan},
-                            .environment = gang::RankEnvironment(1),
+                            .environment = gang::RankEnvironment({}),
                             .log_path = folder_.File(Cat("rank-", number, ".log"))});
       gang.elsewhere.push_back(ranks_->StarterOf(number));
     }

@@ -56,7 +56,7 @@ GangOptions MakeGang(const std::vector<std::vector<std::string>>& scripts) {
   GangOptions options;
   const std::string program = std::string(std::getenv("ANAMNESIS_BIN_DIR")) + "/echo_rank";
   for (size_t rank = 0; rank < scripts.size(); ++rank) {
-    SpawnOptions spawn{.argv = {program, std::to_string(rank)}, .environment = RankEnvironment(1)};
+    SpawnOptions spawn{.argv = {program, std::to_string(rank)}, .environment = RankEnvironment({})};
     spawn.argv.insert(spawn.argv.end(), scripts[rank].begin(), scripts[rank].end());
     options.ranks.push_back(spawn);
   }
