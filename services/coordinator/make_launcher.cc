@@ -35,8 +35,14 @@ StatusOr<std::unique_ptr<launch::Launcher>> MakeLauncher(const UpOptions& option
   if (options.launcher != "local") {
     return Unimplemented("--launcher ", options.launcher, " is not built yet");
   }
-  return launch::LocalLauncher::Create(
-      {.worker_program = worker, .data_directory = options.data_dir});
+  launch::LocalOptions local{.worker_program = worker, .data_directory = options.data_dir};
+  if (options.memory_per_slot > 0) {
+    auto groups = ControlGroups::Open();
+    ANAM_RETURN_IF_ERROR(AddContext(groups.status(), "--memory-per-slot"));
+    local.memory_per_rank = options.memory_per_slot;
+    local.groups = *std::move(groups);
+  }
+  return launch::LocalLauncher::Create(std::move(local));
 }
 
 }  // namespace anamnesis::coordinator

@@ -77,6 +77,10 @@ void CheckTogether(UpOptions* options) {
     throw CLI::ValidationError("--launcher " + options->launcher,
                                "needs --worker-listen HOST:PORT, which its workers reach");
   }
+  if (options->launcher != "local" && options->memory_per_slot > 0) {
+    throw CLI::ValidationError("--memory-per-slot",
+                               "is this machine's; give the engine --engine memory_per_rank=SIZE");
+  }
   if (options->launcher == "local" && !options->engine.empty()) {
     throw CLI::ValidationError("--engine", "the launcher local has no settings");
   }
@@ -115,6 +119,12 @@ std::optional<UpOptions> ParseUpOptions(int argc, char** argv, int* exit_code) {
                  "this installation can use them. With an engine: what its nodes give to a rank")
       ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
       ->capture_default_str();
+  app.add_option("--memory-per-slot", options.memory_per_slot,
+                 "A job may take so much main memory for each of its ranks (16G, 500M), kept by a "
+                 "control group of the kernel")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(/*kb_is_1000=*/false))
+      ->check(CLI::PositiveNumber);
   app.add_flag("--pin-cpus", options.pin_cpus,
                "Each rank stays on CPUs of its own; for a machine that does nothing else");
   app.add_option("--threads-per-slot", options.threads_per_slot, "CPU threads of a rank")

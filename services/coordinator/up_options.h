@@ -19,6 +19,7 @@ struct UpOptions {
   bool insecure = false;
   std::string token_file;
   std::string device = "auto";      // cpu, cuda
+  int64_t memory_per_slot = 0;      // bytes; 0: no limit
   bool pin_cpus = false;            // each rank stays on CPUs of its own
   std::string launcher = "local";   // slurm, kubernetes
   std::vector<std::string> engine;  // KEY=VALUE, of the launcher

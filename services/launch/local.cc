@@ -8,6 +8,7 @@
 #include <charconv>
 #include <utility>
 
+#include "common/base/sha256.h"
 #include "common/process/spawn.h"
 
 extern char** environ;
@@ -60,6 +61,11 @@ std::string LocalLauncher::LogPath(core::JobId job) const {
   return Cat(options_.data_directory, "/jobs/", Number(job), "/worker.log");
 }
 
+// One for all of a job's workers and ranks; other coordinators have other data directories.
+std::string LocalLauncher::GroupOf(core::JobId job) const {
+  return Cat("anamnesis-", Sha256Hex(options_.data_directory).substr(0, 8), "-", Number(job));
+}
+
 StatusOr<WatchedProcess> LocalLauncher::Spawn(const LaunchRequest& request, int64_t node) const {
   SpawnOptions spawn{
       .argv = {options_.worker_program, "attempt", "--coordinator", request.worker_address, "--job",
@@ -79,6 +85,10 @@ StatusOr<WatchedProcess> LocalLauncher::Spawn(const LaunchRequest& request, int6
   for (char** entry = environ; *entry != nullptr; ++entry) spawn.environment.emplace_back(*entry);
   spawn.environment.push_back("ANAMNESIS_WORKER_TOKEN=" + request.token);
   ANAM_ASSIGN_OR_RETURN(ChildProcess child, ChildProcess::Spawn(spawn));
+  // It has started nothing yet; an error ends it.
+  if (options_.groups) {
+    ANAM_RETURN_IF_ERROR(options_.groups->Enter(GroupOf(request.job), child.pid()));
+  }
   ANAM_ASSIGN_OR_RETURN(const ProcessIdentity identity, IdentityOf(child.pid()));
   ANAM_ASSIGN_OR_RETURN(WatchedProcess watched, WatchedProcess::Open(identity));
   child.Release();
@@ -90,6 +100,10 @@ StatusOr<core::WorkerProcess> LocalLauncher::Start(const LaunchRequest& request)
   ANAM_ASSIGN_OR_RETURN(const std::string boot_id, BootId());
   ANAM_RETURN_IF_ERROR(
       MakeDirectories(Cat(options_.data_directory, "/jobs/", Number(request.job))));
+  if (options_.groups) {
+    ANAM_RETURN_IF_ERROR(
+        options_.groups->Limit(GroupOf(request.job), request.ranks * options_.memory_per_rank));
+  }
   ANAM_ASSIGN_OR_RETURN(WatchedProcess lead, Spawn(request, 0));
   Gang gang{.epoch = request.epoch, .lead = std::move(lead)};
   Status status;
@@ -200,6 +214,7 @@ std::vector<core::Event> LocalLauncher::Observe() {
     }
     events.push_back(core::WorkerGone{
         .job = gang->first, .epoch = gang->second.epoch, .message = "the worker's process ended"});
+    if (options_.groups) options_.groups->Remove(GroupOf(gang->first));
     gang = gangs_.erase(gang);
   }
   return events;

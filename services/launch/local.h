@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 
+#include "common/process/control_group.h"
 #include "common/process/identity.h"
 #include "services/launch/launcher.h"
 #include "services/launch/outbox.h"
@@ -17,6 +18,8 @@ namespace anamnesis::launch {
 struct LocalOptions {
   std::string worker_program;
   std::string data_directory;
+  int64_t memory_per_rank = 0;                       // bytes; 0: no limit
+  std::shared_ptr<const ControlGroups> groups = {};  // with memory_per_rank
 };
 
 class LocalLauncher final : public Launcher {
@@ -49,6 +52,7 @@ class LocalLauncher final : public Launcher {
       : options_(std::move(options)), outbox_(std::move(outbox)) {}
   StatusOr<core::WorkerProcess> Start(const LaunchRequest& request);
   StatusOr<WatchedProcess> Spawn(const LaunchRequest& request, int64_t node) const;
+  std::string GroupOf(core::JobId job) const;
 
   const LocalOptions options_;
   const std::unique_ptr<Outbox> outbox_;

@@ -92,6 +92,22 @@ class Slots(unittest.TestCase):
         self.assertEqual(sorted(sorted(os.sched_getaffinity(pid)) for pid in service.ranks_of(job)), [cpus[:1], cpus[1:2]])
         self.assertEqual(sorted(os.sched_getaffinity(service.worker_of(job))), cpus[:2])
 
+    def test_a_job_that_takes_more_than_its_share_is_ended_and_not_tried_again(self):
+        service = self.service
+        service.up("--memory-per-slot", "50M", wait=False)
+        support.wait_until(lambda: service.answers() or service.process.poll() is not None, "it answers, or ends")
+        if service.process.poll() is not None:
+            self.assertIn("--memory-per-slot", (service.root / "up.log").read_text())
+            self.skipTest("no control group can be made here")
+        found = service.wait(service.submit("large"))
+        self.assertEqual((found["reason"], len(found["attempts"])), ("out_of_memory", 1), found["message"])
+        self.assertIn("memory limit of its control group", found["message"])
+        self.assertTrue(service.answers(), "nobody else is touched")
+        service.kill()
+        service.up("--memory-per-slot", "4G")
+        found = service.wait(service.submit("fits"))
+        self.assertEqual(found["state"], "succeeded", found["message"])
+
     def test_more_than_the_machine_has_is_refused_at_the_start(self):
         for words, text in ((("--pin-cpus", "--slots", "4000"), "4000 slots x 1 threads need 4000 CPUs"),
                             (("--device", "cuda"), "no NVIDIA driver here")):

@@ -11,6 +11,7 @@
 
 #include "anamnesis/v1/worker_service.pb.h"
 #include "common/io/file.h"
+#include "common/process/control_group.h"
 #include "common/process/identity.h"
 #include "common/process/sibling.h"
 #include "workers/agent/data_facts.h"
@@ -90,6 +91,15 @@ std::vector<int> RanksToKeep(const Attempt& attempt, Kept* kept) {
   return ranks;
 }
 
+// A rank that the kernel ended at the memory limit of this worker's control group would be ended
+// again.
+void BlameMemory(int64_t oom_kills_before, gang::Outcome* outcome) {
+  if (outcome->culprit < 0 || outcome->status.code() != absl::StatusCode::kUnavailable) return;
+  if (OomKills() == oom_kills_before) return;
+  outcome->status = ResourceExhausted(
+      MessageOf(outcome->status), "; the kernel ended it at the memory limit of its control group");
+}
+
 // One epoch, from the check of its input to the end of its gang; all of it is reported. An error is
 // what went wrong before there was a gang.
 Status RunEpoch(const v1::Grant& grant, const SessionOptions& session_options, Session& session,
@@ -147,6 +157,7 @@ Status RunEpoch(const v1::Grant& grant, const SessionOptions& session_options, S
         inbox);
   }
   gang::Outcome outcome;
+  const int64_t oom_kills = OomKills();
   stop.BeginTraining();
   const Status trained = Train(options, checked, attempt,
                                {.mailbox = &mailbox,
@@ -155,6 +166,7 @@ Status RunEpoch(const v1::Grant& grant, const SessionOptions& session_options, S
                                 .remote = kept->remote.get()},
                                counter, reporting, &outcome);
   kept->survivors = std::move(outcome.survivors);
+  BlameMemory(oom_kills, &outcome);
   if (uploads && !uploads->failure().ok() && !outcome.status.ok()) return uploads->failure();
   if (outcome.status.ok() && trained.ok()) {
     ReportDone(attempt, whole_model, epoch, outcome, session);
