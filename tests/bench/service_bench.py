@@ -30,11 +30,6 @@ def without_workers(folder):
     return folder
 
 
-def memory_kib(pid):
-    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
-
-
 def submits(seconds, shim=None):
     service = support.Service(slots=1)
     config = service.config("bench")
@@ -48,7 +43,7 @@ def submits(seconds, shim=None):
         for clients in (1, 64):
             print("  fsync of 5 ms: " if shim else "  ", end="", flush=True)
             subprocess.run([BENCH, f"unix:{service.data_dir}/s", config, str(clients), str(seconds)], check=True)
-        print(f"  coordinator then: {memory_kib(service.process.pid) / 1024:.0f} MiB")
+        print(f"  coordinator then: {support.memory_kib(service.process.pid) / 1024:.0f} MiB")
     finally:
         support.BIN = programs
         service.close()
@@ -62,7 +57,7 @@ def starts():
         subprocess.run([support.BIN / "anamnesis-coordinator", "--slots", "1", "--detach"], env=service.environment,
                        check=True, capture_output=True)
         times.append(time.monotonic() - begin)
-        sizes.append(memory_kib(service.note()["pid"]))
+        sizes.append(support.memory_kib(service.note()["pid"]))
         service.close()
     print(f"  start: {1000 * statistics.median(times):.0f} ms (of {len(times)}), "
           f"RSS {statistics.median(sizes) / 1024:.0f} MiB")

@@ -17,10 +17,20 @@ import unittest
 import urllib.error
 import urllib.request
 
+import service_support as support
 from service_support import wait_until
 
 VERSION = "v1.34.4"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "helm")
+# What the chart's Role grants, with an owner that is a ConfigMap.
+COORDINATOR_RULES = [
+    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list", "watch", "create", "patch", "delete"]},
+    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "deletecollection"]},
+    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]},
+    {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "patch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
+    {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["coordinator"], "verbs": ["get"]},
+]
 
 
 def engines():
@@ -57,9 +67,10 @@ class ApiError(Exception):
 
 
 class Cluster:
-    """The control plane. `admin` may do everything."""
+    """The control plane. `admin` may do everything. The requests of the user `audited` are written down."""
 
-    def __init__(self):
+    def __init__(self, audited=None):
+        self.audited = audited
         self.engines = require_engines()
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="anamnesis-kube-"))
         self.processes = {}
@@ -105,7 +116,7 @@ class Cluster:
             "--service-account-signing-key-file", self.root / "sa.key", "--endpoint-reconciler-type=none",
             "--allow-privileged=true", "--profiling=false",
             # Debian's etcd cannot stream a list; a client that asks for one is told so, and lists.
-            "--feature-gates=WatchList=false")
+            "--feature-gates=WatchList=false", *self._audit())
         wait_until(self._ready, "the API server is ready", 180)
 
     def start_kwok(self, stages):
@@ -174,6 +185,21 @@ class Cluster:
     def delete(self, path, **options):
         return self.call("DELETE", path, options or None)
 
+    def changes(self, path):
+        """What a watch of that list tells, from now on: the kind of each change and the object."""
+        version = self.call("GET", path)["metadata"]["resourceVersion"]
+        request = urllib.request.Request(f"{self.server}{path}?watch=1&resourceVersion={version}",
+                                         headers={"Authorization": "Bearer admin-token"})
+        with urllib.request.urlopen(request, context=self.context) as answer:
+            for line in answer:
+                change = json.loads(line)
+                yield change["type"], change["object"]
+
+    def audited_requests(self):
+        """Every request of the audited user until now, when it came in: its verb and its path."""
+        lines = (self.root / "audit.log").read_text().splitlines()
+        return [(line["verb"], line["requestURI"]) for line in map(json.loads, lines)]
+
     def namespace(self, name, level="restricted"):
         """A namespace in which PodSecurity enforces `level`."""
         self.create("/api/v1/namespaces", {"metadata": {"name": name, "labels": {
@@ -203,6 +229,22 @@ class Cluster:
         answer = self.create(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
                              {"spec": {"expirationSeconds": 3600}})
         return answer["status"]["token"]
+
+    def home_of_coordinator(self, namespace):
+        """That namespace with a service account for a coordinator, the object that owns its jobs, and a volume."""
+        self.namespace(namespace)
+        base = f"/api/v1/namespaces/{namespace}"
+        self.service_account(namespace, "coordinator", COORDINATOR_RULES)
+        self.create(f"{base}/configmaps", {"metadata": {"name": "coordinator"}})
+        # This machine's folders, which the fake kubelets show under the same paths.
+        size = {"storage": "1Gi"}
+        self.create("/api/v1/persistentvolumes", {"metadata": {"name": f"data-{namespace}"}, "spec": {
+            "capacity": size, "accessModes": ["ReadWriteMany"], "hostPath": {"path": "/data"}, "storageClassName": ""}})
+        self.create(f"{base}/persistentvolumeclaims", {"metadata": {"name": "data"}, "spec": {
+            "accessModes": ["ReadWriteMany"], "volumeName": f"data-{namespace}", "storageClassName": "",
+            "resources": {"requests": size}}})
+        wait_until(lambda: self.get(f"{base}/persistentvolumeclaims/data")["status"].get("phase") == "Bound",
+                   "the claim is bound")
 
     def expired_token(self, token):
         """That service account's token as it was an hour ago: signed by the cluster's own key, and expired."""
@@ -247,6 +289,16 @@ class Cluster:
             return False
         return False
 
+    def _audit(self):
+        """The API server's options for it: a line for each request as it comes, of that user alone."""
+        if self.audited is None:
+            return []
+        (self.root / "audit.json").write_text(json.dumps({
+            "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "rules": [
+                {"level": "Metadata", "users": [self.audited], "omitStages": ["ResponseStarted", "ResponseComplete"]},
+                {"level": "None"}]}))
+        return ["--audit-policy-file", self.root / "audit.json", "--audit-log-path", self.root / "audit.log"]
+
     def _write_credentials(self):
         self.root.joinpath("tokens.csv").write_text('admin-token,admin,admin,"system:masters"\n')
         subprocess.run(["openssl", "genrsa", "-out", self.root / "sa.key", "2048"], check=True, capture_output=True)
@@ -257,3 +309,23 @@ class Cluster:
             "clusters": [{"name": "c", "cluster": {"server": self.server, "certificate-authority": str(self.ca_file)}}],
             "users": [{"name": "admin", "user": {"token": "admin-token"}}],
             "contexts": [{"name": "c", "context": {"cluster": "c", "user": "admin"}}]}))
+
+
+class KubeService(support.Service):
+    """A coordinator whose jobs run in that cluster, in a namespace made by home_of_coordinator."""
+
+    def __init__(self, cluster, namespace, slots=4, name="anamnesis", ranks_per_node=2, **engine):
+        super().__init__(slots=slots)
+        token_file = self.root / "token"
+        token_file.write_text(cluster.token(namespace, "coordinator"))
+        port, = free_ports(1)  # of the worker plane: every start of it is where its workers look for it
+        engine = {"api_server": cluster.server, "ca_file": cluster.ca_file, "token_file": token_file,
+                  "namespace": namespace, "name": name, "owner": "ConfigMap/coordinator",
+                  "image": "anamnesis/worker:test", "worker": support.BIN / "anamnesis-worker", "gpus_per_rank": 1,
+                  "user": 1000, "group": 1000, "grace": "20s", "mount": f"data:{self.root}", **engine}
+        self.options = ["--launcher", "kubernetes", "--ranks-per-node", ranks_per_node, "--interface", "lo",
+                        "--worker-listen", f"127.0.0.1:{port}",
+                        *(word for key, value in engine.items() for word in ("--engine", f"{key}={value}"))]
+
+    def up(self, *options, wait=True):
+        super().up(*self.options, *options, wait=wait)

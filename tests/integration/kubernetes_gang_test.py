@@ -12,14 +12,6 @@ import kube_support
 import service_support as support
 
 LONG = os.environ.get("ANAMNESIS_KUBERNETES") == "long"
-RULES = [
-    {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["list", "watch", "create", "patch", "delete"]},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch", "deletecollection"]},
-    {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "create", "patch"]},
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["create", "patch"]},
-    {"apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]},
-    {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["coordinator"], "verbs": ["get"]},
-]
 NAMESPACE = "train"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
@@ -37,27 +29,15 @@ def setUpModule():
     unittest.addModuleCleanup(cluster.close)
     unittest.addModuleCleanup(lambda: [kubelet.close() for kubelet in kubelets.values()])
     cluster.start()
-    cluster.namespace(NAMESPACE)
-    cluster.create(f"/api/v1/namespaces/{NAMESPACE}/configmaps", {"metadata": {"name": "coordinator"}})
-    # The volume of the jobs: this machine's folders, which the fake kubelets show under the same paths.
-    size = {"storage": "1Gi"}
-    cluster.create("/api/v1/persistentvolumes", {"metadata": {"name": "data"}, "spec": {
-        "capacity": size, "accessModes": ["ReadWriteMany"], "hostPath": {"path": "/data"}, "storageClassName": ""}})
-    cluster.create(f"/api/v1/namespaces/{NAMESPACE}/persistentvolumeclaims", {
-        "metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteMany"], "volumeName": "data",
-                                               "storageClassName": "", "resources": {"requests": size}}})
-    cluster.service_account(NAMESPACE, "coordinator", RULES)
+    cluster.home_of_coordinator(NAMESPACE)
     for name in ("node-0", "node-1"):
         kubelets[name] = fake_kubelet.FakeKubelet(cluster, name, gpus=2)
 
 
 class KubernetesGangTest(unittest.TestCase):
     def setUp(self):
-        self.service = support.Service(slots=4)
+        self.service = kube_support.KubeService(cluster, NAMESPACE, name=f"test-{next(numbers)}")
         self.addCleanup(self.service.close)
-        self.token_file = self.service.root / "token"
-        self.token_file.write_text(cluster.token(NAMESPACE, "coordinator"))
-        self.name = f"test-{next(numbers)}"
         self.addCleanup(self.clear)
 
     def clear(self):
@@ -66,21 +46,6 @@ class KubernetesGangTest(unittest.TestCase):
         cluster.delete(JOBS, propagationPolicy="Background")
         cluster.call("DELETE", PODS, {"gracePeriodSeconds": 0})
         support.wait_until(lambda: not self.pods(), "no pod is left")
-
-    def up(self):
-        engine = {"api_server": cluster.server, "ca_file": cluster.ca_file, "token_file": self.token_file,
-                  "namespace": NAMESPACE, "name": self.name, "owner": "ConfigMap/coordinator",
-                  "image": "anamnesis/worker:test", "worker": support.BIN / "anamnesis-worker", "gpus_per_rank": 1,
-                  "user": 1000, "group": 1000, "grace": "20s", "mount": f"data:{self.service.root}"}
-        words = [word for key, value in engine.items() for word in ("--engine", f"{key}={value}")]
-        self.service.up("--launcher", "kubernetes", "--ranks-per-node", 2, "--interface", "lo", "--worker-listen",
-                        f"127.0.0.1:{self.port()}", *words)
-
-    def port(self):
-        """Of the worker plane; the same for every coordinator of this test, whom the pods come back to."""
-        if not hasattr(self, "worker_port"):
-            self.worker_port, = kube_support.free_ports(1)
-        return self.worker_port
 
     def local_sha256(self):
         """Of the same training by the local launcher."""
@@ -101,7 +66,7 @@ class KubernetesGangTest(unittest.TestCase):
         support.wait_until(lambda: not self.pods() and not cluster.call("GET", JOBS)["items"], "nothing is left")
 
     def test_gang_of_two_pods_trains_the_adapter_of_a_local_run(self):
-        self.up()
+        self.service.up()
         job = self.service.submit("gang", "--ranks", 4)
         self.service.wait_for_step(job, 5, 240)
         self.assertEqual(sorted(pod["spec"]["nodeName"] for pod in self.pods()), ["node-0", "node-1"])
@@ -113,20 +78,20 @@ class KubernetesGangTest(unittest.TestCase):
         self.assertEqual(found["final_sha256"], self.local_sha256())
 
     def test_restarts_of_coordinator_and_api_server_cost_the_training_nothing(self):
-        self.up()
+        self.service.up()
         job = self.service.submit("restarts", "--ranks", 4)
         self.service.wait_for_step(job, 5, 240)
         self.service.kill()
         cluster.kill("kube-apiserver")
         cluster.start_apiserver()
-        self.up()
+        self.service.up()
         found = self.service.wait(job)
         self.assertEqual((found["state"], len(found["attempts"])), ("succeeded", 1), found["message"])
         self.assertEqual(found["final_sha256"], self.local_sha256())
         self.nothing_is_left()
 
     def test_evicted_pod_costs_an_attempt_and_not_the_job(self):
-        self.up()
+        self.service.up()
         job = self.service.submit("evicted", "--ranks", 4)
         self.service.wait_for_step(job, 25, 240)
         name = self.pods()[-1]["metadata"]["name"]
@@ -138,7 +103,7 @@ class KubernetesGangTest(unittest.TestCase):
         self.nothing_is_left()
 
     def test_cancel_saves_and_leaves_nothing(self):
-        self.up()
+        self.service.up()
         job = self.service.submit("cancelled", "--ranks", 4)
         self.service.wait_for_step(job, 25, 240)
         self.service.cli("cancel", job, check=True)
@@ -149,7 +114,7 @@ class KubernetesGangTest(unittest.TestCase):
 
     @unittest.skipUnless(LONG, "long form")
     def test_lost_node_is_replaced(self):
-        self.up()
+        self.service.up()
         job = self.service.submit("lost", "--ranks", 4)
         self.service.wait_for_step(job, 25, 240)
         lost = kubelets.pop("node-1")

@@ -79,6 +79,19 @@ def program_of(pid):
         return ""
 
 
+def start_of(pid):
+    """When a process began, in seconds since 1970; exact to 0.01 s."""
+    words = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    uptime = float(pathlib.Path("/proc/uptime").read_text().split()[0])
+    return time.time() - uptime + int(words[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_kib(pid):
+    """What a process has in memory."""
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1])
+
+
 class Service:
     """A coordinator and its folder."""
 
