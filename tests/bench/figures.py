@@ -3,6 +3,7 @@
 
 import argparse
 import pathlib
+import signal
 import statistics
 import sys
 
@@ -55,6 +56,7 @@ def measure(description, by_engine, options=()):
     for engine in engines:
         if absent(engine):
             sys.exit(f"{engine} is not on this machine: {absent(engine)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes down what was started
     figures = Figures()
     for engine in engines:
         by_engine[engine](figures, given)

@@ -31,11 +31,11 @@ STAGES = pathlib.Path(kube_support.__file__).parent / "kwok_stages.yaml"
 # --- Slurm
 
 
-def waiting_worker(folder):
+def waiting_worker(folder, programs):
     """The programs with a worker that writes down when it started, under the number of its Slurm job, and waits."""
     folder.mkdir()
     for program in ("anamnesis", "anamnesis-coordinator"):
-        shutil.copy(support.BIN / program, folder)
+        shutil.copy(programs / program, folder)
     worker = folder / "anamnesis-worker"
     worker.write_text(f"#!/bin/sh\ndate +%s.%N > {folder}/$SLURM_JOB_ID\nexec sleep 1000\n")
     worker.chmod(0o755)
@@ -84,7 +84,7 @@ def measure_slurm(figures, given):
     try:
         cluster.start()
         service.config("launch")
-        folder = support.BIN = waiting_worker(service.root / "bin")
+        folder = support.BIN = waiting_worker(service.root / "bin", programs)
         service.up()
         for run in range(given.runs + 1):
             for times, says, one in ((alone, alone_says, lambda: slurm_alone(cluster, folder)),

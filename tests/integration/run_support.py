@@ -23,6 +23,14 @@ SHARED = pathlib.Path(os.environ.get("ANAMNESIS_SHARED_DIR", SOURCE.parent / "sh
 VOCABULARY = 32064  # phi-3-mini's ids, and not a multiple of 64 more
 
 
+def write_python_stubs(folder):
+    """Python modules of every message and service of proto/, for gRPC's own package."""
+    folder.mkdir()
+    subprocess.run(["protoc", f"--proto_path={SOURCE}/proto", f"--python_out={folder}", f"--grpc_python_out={folder}",
+                    f"--plugin=protoc-gen-grpc_python={shutil.which('grpc_python_plugin')}",
+                    *map(str, sorted((SOURCE / "proto").rglob("*.proto")))], check=True)
+
+
 def shared_data_is_absent():
     return not (SHARED / "mimic-demo-seed").is_dir() or not (SHARED / "tokenizers" / "phi-3-mini").is_dir()
 

@@ -24,11 +24,7 @@ class Python(unittest.TestCase):
         self.service = support.Service(slots=1)
         self.addCleanup(self.service.close)
         self.stubs = self.service.root / "stubs"
-        self.stubs.mkdir()
-        proto = run_support.SOURCE / "proto"
-        subprocess.run(["protoc", f"--proto_path={proto}", f"--python_out={self.stubs}", f"--grpc_python_out={self.stubs}",
-                        f"--plugin=protoc-gen-grpc_python={shutil.which('grpc_python_plugin')}",
-                        *map(str, sorted(proto.rglob("*.proto")))], check=True)
+        run_support.write_python_stubs(self.stubs)
         self.service.up("--listen", "127.0.0.1:0")
 
     def test_it_submits_watches_and_cancels(self):
