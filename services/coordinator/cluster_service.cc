@@ -10,7 +10,7 @@
 namespace anamnesis::coordinator {
 namespace {
 
-constexpr char kPrefix[] = "nodes/";
+constexpr char kNodePrefix[] = "nodes/";
 constexpr size_t kMaxMessageBytes = 1000;
 
 v1::NodeState StateOf(const core::State& state) {
@@ -34,7 +34,7 @@ Status CheckMessage(const std::string& message) {
 
 v1::Node NodeOf(const core::State& state, const LoopOptions& options, const std::string& name) {
   v1::Node node;
-  node.set_name(kPrefix + name);
+  node.set_name(kNodePrefix + name);
   node.set_device(options.device);
   node.set_threads_per_slot(static_cast<int32_t>(options.threads_per_slot));
   for (int64_t slot = 0; slot < options.core.num_slots; ++slot) {
@@ -83,8 +83,8 @@ grpc::ServerUnaryReactor* ClusterServiceImpl::GetCluster(grpc::CallbackServerCon
 Status ClusterServiceImpl::Check(const grpc::CallbackServerContext& context,
                                  const std::string& name) const {
   ANAM_RETURN_IF_ERROR(api_.Authorize(context));
-  if (name.empty() || name == name_ || name == kPrefix + name_) return absl::OkStatus();
-  return NotFound("no such node; there is ", kPrefix, name_,
+  if (name.empty() || name == name_ || name == kNodePrefix + name_) return absl::OkStatus();
+  return NotFound("no such node; there is ", kNodePrefix, name_,
                   name_ == HostName() ? "" : ", and its nodes are the engine's to cordon");
 }
 
