@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Workers in the plural, for tracked_jobs_bench.py: a session with the coordinator for each line "JOB EPOCH TOKEN" of the
-standard input, over a connection of its own, which says that it trains, sends its heartbeats and reports a step every ten
-seconds. Run by tools/oracle, as it needs gRPC's Python package. Every second a line says how many are attached, how many
-were lost, and how many reports were acknowledged; the end of the standard input ends it.
+"""Workers in the plural, for tracked_jobs_bench.py: a session with the coordinator for each line "JOB EPOCH TOKEN" of
+the standard input, over a connection of its own, which says that it trains, sends its heartbeats and reports a step
+every ten seconds. Run by tools/oracle, as it needs gRPC's Python package. Every second a line says how many are
+attached, how many were lost, and how many reports were acknowledged; the end of the standard input ends it.
 usage: crowd.py STUBS HOST:PORT"""
 
 import asyncio

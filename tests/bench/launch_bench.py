@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the coordinator adds to an engine's own launch: at most one second, as medians of runs of which every other one is
-the engine's alone.
+"""What the coordinator adds to an engine's own launch: at most one second, as medians of runs of which every other
+one is the engine's alone.
 
   ANAMNESIS_BIN_DIR=build/release/bin python3 tests/bench/launch_bench.py [--engine slurm|kubernetes|all] [--runs 15]
 
-Ours begins with admission: the job's create_time, when the coordinator has taken the `submit`. It ends as the peer does.
-  Slurm: the peer begins when `sbatch` is started with a script that is one `srun` of one task, with the words of our own
-    script. Both end when that task runs: the first thing that its program does is to write down the time. What Slurm
-    itself says (StartTime - SubmitTime) has whole seconds and is shown beside it.
-  Kubernetes: the peer begins when a Job of one pod is posted to the API server. Both end when a watch tells that the pod
-    runs (by KWOK, which takes no time of its own for it); when it was bound to a node is shown beside it.
+Ours begins with admission, when the coordinator has taken the `submit` (create_time). It ends as the peer does.
+  Slurm: the peer begins when `sbatch` is started with a script that is one `srun` of one task, with the words of our
+    own script. Both end when that task runs: the first thing that its program does is to write down the time. What
+    Slurm itself says (StartTime - SubmitTime) has whole seconds and is shown beside it.
+  Kubernetes: the peer begins when a Job of one pod is posted to the API server. Both end when a watch tells that the
+    pod runs (by KWOK, which takes no time of its own for it); when it was bound to a node is shown beside it.
 The worker is a program that waits: what comes after the start is measured by node_loss_bench.py."""
 
 import json
 import pathlib
 import shutil
+import statistics
 import sys
 import threading
 import time
@@ -194,8 +195,8 @@ def measure_kubernetes(figures, given):
 def report(figures, what, alone, ours):
     figures.add_median(f"{what}: the engine alone", alone)
     figures.add_median(f"{what}: ours", ours)
-    figures.add(f"{what}: ours over the engine's own", bench.statistics.median(ours) - bench.statistics.median(alone), "s",
-                LIMIT_S)
+    added = statistics.median(ours) - statistics.median(alone)
+    figures.add(f"{what}: ours over the engine's own", added, "s", LIMIT_S)
 
 
 if __name__ == "__main__":

@@ -108,8 +108,8 @@ def launch(service, crowd, tokens, count):
 
 
 def track(figures, given, engine, service, tokens, count):
-    """Launches the jobs, waits for the steady state and measures it. tokens: of the attempts launched so far; count: what
-    the engine has counted so far, by kind."""
+    """Launches the jobs, waits for the steady state and measures it. tokens: of the attempts launched so far; count:
+    what the engine has counted so far, by kind."""
     crowd = Crowd(service)
     try:
         begin = time.monotonic()
